@@ -1,0 +1,77 @@
+"""Raw queries: values in and rows out as ``query_raw`` and ``execute_raw`` of the generated client know them. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from agentdb.engine.values import Convert, column_fix, encoder, raw_type, raw_value
+from agentdb.postgres.driver import PgType, Record, Statement
+
+
+class RawBinding:
+    """The conversions of one raw statement."""
+
+    __slots__ = ("_columns", "_decoders", "_encoders", "_types")
+
+    def __init__(self, statement: Statement) -> None:
+        self._encoders = [encoder(type_) for type_ in statement.parameter_types]
+        self._columns = [column.name for column in statement.columns]
+        self._types = [raw_type(column.type) for column in statement.columns]
+        self._decoders = [_decoder(column.type) for column in statement.columns]
+
+    def encode(self, arguments: Sequence[Any]) -> Sequence[Any]:
+        """Convert each argument to its parameter's type. A wrong count is left for the server to refuse."""
+        if len(arguments) != len(self._encoders):
+            return arguments
+        return [
+            value if value is None or convert is None else convert(plain(value))
+            for value, convert in zip(arguments, self._encoders, strict=True)
+        ]
+
+    def decode(self, rows: list[Record]) -> dict[str, Any]:
+        """Return the rows with the names and types of their columns."""
+        decoders = self._decoders
+        return {
+            "columns": self._columns,
+            "types": self._types,
+            "rows": [
+                [value if value is None else decode(value) for decode, value in zip(decoders, row, strict=True)]
+                for row in rows
+            ],
+        }
+
+
+def bind(statement: Statement) -> RawBinding:
+    """Return the conversions of *statement*."""
+    return RawBinding(statement)
+
+
+def _decoder(type_: PgType) -> Convert:
+    """Return what makes a column's value a raw result's; JSON arrives parsed."""
+    base = type_ if type_.element is None else type_.element
+    if base.name in {"json", "jsonb"}:
+        one: Convert = json.loads
+    else:
+        one = column_fix(base) or raw_value
+    if type_.element is None:
+        return one
+    return lambda values: [None if value is None else one(value) for value in values]
+
+
+def plain(value: Any) -> Any:
+    """Unwrap the generated client's ``Json`` and ``Base64``."""
+    match type(value).__name__:
+        case "Json" if hasattr(value, "data"):
+            return json.dumps(value.data, ensure_ascii=False, default=str)
+        case "Base64":
+            return str(value)
+        case _:
+            return value
+
+
+def row_count(command_tag: str) -> int:
+    """Read the count from a command tag: 3 from ``UPDATE 3``, 0 from ``CREATE TABLE``."""
+    last = command_tag.rpartition(" ")[2]
+    return int(last) if last.isdigit() else 0

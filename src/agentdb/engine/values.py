@@ -1,0 +1,279 @@
+"""
+Prisma values <-> PostgreSQL values: one table per direction, and nothing that awaits.
+
+Arguments are converted by the type the *server* inferred for a parameter, so one table serves planned queries, raw SQL,
+arrays and domains alike. Results are converted by the field type the *plan* names; a column whose Python value is
+already what that type wants is not touched at all.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from uuid import UUID
+
+from agentdb.postgres.driver import PgType
+
+Convert = Callable[[Any], Any]
+
+# -- arguments: by server type ----------------------------------------------------------------------------------------
+
+
+class UnfitValueError(ValueError):
+    """A value cannot be made into its parameter's type; the text names both."""
+
+
+def encoder(type_: PgType) -> Convert | None:
+    """Return the function that makes a value fit *type_*; None where every value passes as it is."""
+    if type_.element is None:
+        return _ENCODERS.get(type_.name, None if type_.schema == "pg_catalog" else _text)
+    item = encoder(type_.element)
+    return _list if item is None else _list_of(item)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else list(value) if isinstance(value, tuple | set) else [value]
+
+
+def _list_of(item: Convert) -> Convert:
+    def encode(value: Any) -> list[Any]:
+        return [None if one is None else item(one) for one in _list(value)]
+
+    return encode
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+
+def _integer(value: Any) -> int:
+    return value if isinstance(value, int) else int(value)
+
+
+def _float(value: Any) -> float:
+    return float(value)
+
+
+def _decimal(value: Any) -> Decimal:
+    if isinstance(value, Decimal):
+        return value
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        raise UnfitValueError("A decimal number was expected.") from None
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.lower() in {"true", "t", "1"}
+    return bool(value)
+
+
+def _json(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _bytes(value: Any) -> bytes:
+    return base64.b64decode(value) if isinstance(value, str) else bytes(value)
+
+
+def utc(value: datetime | date | time | str) -> datetime:
+    """Read a point in time as an aware UTC datetime; a naive one is UTC, a date is its midnight, a time is on day 0."""
+    if isinstance(value, str):
+        value = _parse_time(value)
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    return datetime.combine(date(1970, 1, 1), value, value.tzinfo or UTC).astimezone(UTC)
+
+
+def _parse_time(text: str) -> datetime | time:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return time.fromisoformat(text)
+
+
+_ENCODERS: Mapping[str, Convert] = {
+    "int2": _integer,
+    "int4": _integer,
+    "int8": _integer,
+    "oid": _integer,
+    "float4": _float,
+    "float8": _float,
+    "numeric": _decimal,
+    "bool": _boolean,
+    "text": _text,
+    "varchar": _text,
+    "bpchar": _text,
+    "name": _text,
+    "xml": _text,
+    "json": _json,
+    "jsonb": _json,
+    "bytea": _bytes,
+    "timestamptz": utc,
+    "timestamp": lambda value: utc(value).replace(tzinfo=None),
+    "date": lambda value: utc(value).date(),
+    "time": lambda value: utc(value).time(),
+    "timetz": lambda value: utc(value).timetz(),
+}
+
+# -- results: by field type -------------------------------------------------------------------------------------------
+
+
+def decoder(field_type: str, column: PgType | None, names: Mapping[str, str] | None = None) -> Convert | None:
+    """
+    Return the function that makes a column's value into a field's.
+
+    Args:
+        field_type: The plan's name of the type: string, int, bigint, float, boolean, json, datetime, decimal, bytes …
+        column: The column's server type, where it is known.
+        names: For an enum, database value -> Prisma value.
+
+    Returns:
+        The function, for values other than None; None where the value is right as it comes.
+    """
+    if field_type == "enum":
+        return _names(names or {})
+    if column is not None:
+        if column.name == "float4":
+            return _shortest_float32
+        if column.name in _AS_IT_COMES.get(field_type, ()):
+            return None
+    return _DECODERS.get(field_type)
+
+
+def column_fix(column: PgType) -> Convert | None:
+    """Return the repair of a value that the driver delivers imprecisely whatever field it is for."""
+    if column.name == "float4":
+        return _shortest_float32
+    if column.element is not None and column.element.name == "float4":
+        return _list_of(_shortest_float32)
+    return None
+
+
+def _names(names: Mapping[str, str]) -> Convert | None:
+    if all(database == prisma for database, prisma in names.items()):
+        return None
+    return names.__getitem__
+
+
+def milliseconds(value: datetime) -> datetime:
+    """Cut to milliseconds, all that a Prisma DateTime holds."""
+    surplus = value.microsecond % 1000
+    return value - timedelta(microseconds=surplus) if surplus else value
+
+
+def plain_decimal(value: Any) -> Decimal:
+    """Drop the zeros that pad a ``Decimal(65, 30)``, without falling into exponent form."""
+    number = _decimal(value)
+    return Decimal(f"{number.normalize():f}") if number.is_finite() else number
+
+
+def _shortest_float32(value: float) -> float:
+    """Return the shortest decimal that is the same 32-bit float: 1.1, not 1.10000002384."""
+    for digits in range(6, 9):
+        candidate = float(f"{value:.{digits}g}")
+        if struct.unpack("f", struct.pack("f", candidate))[0] == value:
+            return candidate
+    return value
+
+
+_AS_IT_COMES: Mapping[str, frozenset[str]] = {
+    "string": frozenset({"text", "varchar", "bpchar", "citext", "name", "xml"}),
+    "int": frozenset({"int2", "int4", "int8"}),
+    "bigint": frozenset({"int2", "int4", "int8"}),
+    "float": frozenset({"float8"}),
+    "boolean": frozenset({"bool"}),
+    "json": frozenset({"json", "jsonb"}),
+}
+
+_DECODERS: Mapping[str, Convert] = {
+    "string": _text,
+    "int": _integer,
+    "bigint": _integer,
+    "float": _float,
+    "boolean": _boolean,
+    "json": _json,
+    "object": _json,
+    "datetime": lambda value: milliseconds(value if getattr(value, "tzinfo", None) is UTC else utc(value)),
+    "decimal": plain_decimal,
+    "bytes": lambda value: value if isinstance(value, str) else base64.b64encode(value).decode("ascii"),
+}
+
+# -- results that no model parses: group_by and raw queries -----------------------------------------------------------
+
+
+def jsonable(value: Any) -> Any:
+    """Give a mapped value the form of a JSON response: ISO text with milliseconds and Z, a Decimal as plain text."""
+    match value:
+        case datetime():
+            return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        case Decimal():
+            return f"{value:f}"
+        case dict():
+            return {key: jsonable(item) for key, item in value.items()}
+        case list():
+            return [jsonable(item) for item in value]
+        case _:
+            return value
+
+
+def raw_type(type_: PgType) -> str:
+    """Name a column's type as a raw result does: ``int``, ``bigint``, ``datetime`` …, with ``-array`` behind it."""
+    if type_.element is not None:
+        return raw_type(type_.element) + "-array"
+    return _RAW_TYPES.get(type_.name, "string")
+
+
+def raw_value(value: Any) -> Any:
+    """Give a column's value the form of a raw result."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case datetime():
+            return _raw_datetime(utc(value))
+        case date() | time():
+            return value.isoformat()
+        case bytes():
+            return base64.b64encode(value).decode("ascii")
+        case Decimal():
+            return f"{plain_decimal(value):f}"
+        case list():
+            return [raw_value(item) for item in value]
+        case UUID():
+            return str(value)
+        case _:
+            return str(value)
+
+
+def _raw_datetime(value: datetime) -> str:
+    return milliseconds(value).isoformat(timespec="milliseconds" if value.microsecond >= 1000 else "seconds")
+
+
+_RAW_TYPES: Mapping[str, str] = {
+    "int2": "int",
+    "int4": "int",
+    "int8": "bigint",
+    "float4": "float",
+    "float8": "double",
+    "numeric": "decimal",
+    "bool": "bool",
+    "json": "json",
+    "jsonb": "json",
+    "timestamp": "datetime",
+    "timestamptz": "datetime",
+    "date": "date",
+    "time": "time",
+    "timetz": "time",
+    "bytea": "bytes",
+    "uuid": "uuid",
+}
