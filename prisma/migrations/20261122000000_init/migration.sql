@@ -88,7 +88,8 @@ CREATE TABLE agent_memories (
     pinned           boolean NOT NULL DEFAULT false,
     embedding        vector,
     embedding_model  text,
-    content_tsv      tsvector GENERATED ALWAYS AS (to_tsvector('english'::regconfig, content)) STORED,
+    -- a tsvector holds 1 MB; a longer text is searchable by its beginning
+    content_tsv      tsvector GENERATED ALWAYS AS (to_tsvector('english'::regconfig, left(content, 200000))) STORED,
     execution_id     uuid,
     store_count      integer NOT NULL DEFAULT 1,
     access_count     integer NOT NULL DEFAULT 0,
