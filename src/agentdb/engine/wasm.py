@@ -7,17 +7,19 @@ wasmtime is imported when the first compiler is made, because importing it takes
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import struct
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from agentdb.engine.wasm_cache import load_module
-from agentdb.engine.wasm_imports import CompilerImport, compiler_imports, trampolines
+from agentdb.engine.wasm_imports import CompilerImport, compiler_imports, write_trampolines
 
 if TYPE_CHECKING:
     import wasmtime
@@ -91,9 +93,10 @@ class QueryCompiler:
         if max_bind_values is not None:
             connection_info["maxBindValues"] = max_bind_values
         self._parameters = {"datamodel": datamodel, "provider": "postgres", "connectionInfo": connection_info}
-        self._program = _load_program(wasm_path)
+        self._program = _find_program(wasm_path)
         self._lock = threading.Lock()
         self._instance: _Instance | None = self._open()
+        _compilers.add(self)
 
     def compile(self, request: str) -> dict[str, Any]:
         """
@@ -116,11 +119,21 @@ class QueryCompiler:
             try:
                 plan = self._instance.compile(data)
             except CompilerTrapError:
-                self._instance = None
+                self._drop_instance()
                 raise
             if self._instance.growth_bytes() > _MOST_GROWTH_BYTES:
-                self._instance = None
+                self._drop_instance()
         return cast("dict[str, Any]", plan)
+
+    def close(self) -> None:
+        """Free the memory. A later `compile()` takes new."""
+        with self._lock:
+            self._drop_instance()
+
+    def _drop_instance(self) -> None:
+        if self._instance is not None:
+            self._instance.close()
+            self._instance = None
 
     def _open(self) -> _Instance:
         instance = _Instance(self._program)
@@ -130,7 +143,7 @@ class QueryCompiler:
 
 @dataclass(frozen=True, slots=True)
 class _Program:
-    """The three modules, compiled: what all instances and threads share."""
+    """The three modules as machine code: what all compilers of all threads share."""
 
     engine: wasmtime.Engine
     compiler: wasmtime.Module
@@ -138,17 +151,34 @@ class _Program:
     trampolines: wasmtime.Module
     imports: list[CompilerImport]
 
+    def close(self) -> None:
+        for owner in (self.trampolines, self.shim, self.compiler, self.engine):
+            owner.close()
 
-_program_lock = threading.Lock()
+
+_programs: dict[Path | None, _Program] = {}
+_programs_lock = threading.Lock()
+_compilers: weakref.WeakSet[QueryCompiler] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Free what wasmtime holds while Python is whole; what is left to the interpreter's last moments prints errors."""
+    for compiler in list(_compilers):
+        compiler.close()
+    with _programs_lock:
+        for program in _programs.values():
+            program.close()
+
+
+def _find_program(wasm_path: Path | None) -> _Program:
+    with _programs_lock:
+        if wasm_path not in _programs:
+            _programs[wasm_path] = _load_program(wasm_path)
+        return _programs[wasm_path]
 
 
 def _load_program(wasm_path: Path | None) -> _Program:
-    with _program_lock:  # functools.cache alone would let two threads compile at once
-        return _load_program_once(wasm_path)
-
-
-@functools.cache
-def _load_program_once(wasm_path: Path | None) -> _Program:
     from importlib import resources
 
     import wasmtime
@@ -165,7 +195,7 @@ def _load_program_once(wasm_path: Path | None) -> _Program:
         engine=engine,
         compiler=compiler,
         shim=load((package / "engine" / "shim.wat").read_bytes()),
-        trampolines=load(trampolines(imports).encode()),
+        trampolines=load(write_trampolines(imports).encode()),
         imports=imports,
     )
 
@@ -203,6 +233,9 @@ class _Instance:
     def compile(self, request: bytes) -> Any:
         self._write(request)
         return self._call(self._compile, len(request))
+
+    def close(self) -> None:
+        self._store.close()
 
     def growth_bytes(self) -> int:
         """Return by how much the memory has grown since the instance was opened."""

@@ -121,7 +121,7 @@ def _type_names(types: list[wasmtime.ValType]) -> tuple[str, ...]:
     return tuple("externref" if str(kind) == "anyref" else str(kind) for kind in types)
 
 
-def trampolines(imports: list[CompilerImport]) -> str:
+def write_trampolines(imports: list[CompilerImport]) -> str:
     """
     Return a module in WAT with one exported function per import, and the table "slots" they jump through in that order.
 
