@@ -86,10 +86,14 @@ class Dialect:
 
     json: type
     base64: type
-    dumps: Callable[[Any], str]
+    dumps: Callable[..., str]
     fields: Callable[[type], Mapping[str, Any]]
     fields_text: Callable[[type], str]
     related: Callable[[type, str], type]
+
+    def write_json(self, value: Any) -> str:
+        """Return what a ``fields.Json`` holds as JSON."""
+        return self.dumps(value.data, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +166,9 @@ _LOGICAL = frozenset({"AND", "OR", "NOT"})
 _RELATION_FILTERS = frozenset({"some", "every", "none", "is", "isNot"})
 _LIST_OPERATORS = frozenset({"in", "notIn", "hasSome", "hasEvery"})
 _LITERAL_OPERATORS = frozenset({"mode", "isEmpty", "path", "search"})
+_RANGE_OPERATORS = frozenset({"lt", "lte", "gt", "gte"})
 _NUMBER_OPERATIONS = frozenset({"set", "increment", "decrement", "multiply", "divide"})
+_RECORD_LISTS = frozenset({"connect", "disconnect", "set"})
 _TEXT_OPERATORS = frozenset({"string_contains", "string_starts_with", "string_ends_with"})
 
 
@@ -251,7 +257,7 @@ class _Builder:
         )
 
     def operand(self, field: Field, operator: str, value: Any) -> str:
-        if operator in _LITERAL_OPERATORS:
+        if operator in _LITERAL_OPERATORS or (field.type == "Json" and operator in _RANGE_OPERATORS):
             return self.literal(value)
         if operator == "not" or operator.startswith("_"):
             return self.scalar_filter(field, value)
@@ -294,8 +300,14 @@ class _Builder:
         parts = []
         for key, item in value.items():
             name = ALIASES.get(key, key)
+            if name in _RECORD_LISTS and _is_list(item):
+                item = self.distinct(item)
             parts.append(_pair(name, self.each(partial(self.nested, model, name), item)))
         return _object(parts)
+
+    def distinct(self, items: Iterable[Any]) -> list[Any]:
+        """Drop repeated items: the compiler would, and then counts on it, but cannot see that placeholders are equal."""
+        return list({self.literal(item): item for item in items}.values())
 
     def nested(self, model: Model, operation: str, value: Any) -> str:
         if not isinstance(value, dict):
@@ -383,7 +395,7 @@ class _Builder:
             case UUID():
                 return str(value)
         if isinstance(value, self._dialect.json):
-            return {"$type": "Json", "value": self._dialect.dumps(value.data)}
+            return {"$type": "Json", "value": self._dialect.write_json(value)}
         if isinstance(value, self._dialect.base64):
             return {"$type": "Bytes", "value": str(value)}
         raise TypeError(f"Type {type(value)} not serializable")
@@ -446,7 +458,7 @@ def _datetime(value: Any, _dialect: Dialect) -> Any:
 
 
 def _json(value: Any, dialect: Dialect) -> Any:
-    return dialect.dumps(value.data) if isinstance(value, dialect.json) else _UNFIT
+    return dialect.write_json(value) if isinstance(value, dialect.json) else _UNFIT
 
 
 def _bytes(value: Any, dialect: Dialect) -> Any:

@@ -12,7 +12,7 @@ import base64
 import json
 import struct
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
@@ -31,7 +31,7 @@ class UnfitValueError(ValueError):
 def encoder(type_: PgType) -> Convert | None:
     """Return the function that makes a value fit *type_*; None where every value passes as it is."""
     if type_.element is None:
-        return _ENCODERS.get(type_.name, None if type_.schema == "pg_catalog" else _text)
+        return _ENCODERS.get(type_.name, None if type_.schema == "pg_catalog" else _foreign)
     item = encoder(type_.element)
     return _list if item is None else _list_of(item)
 
@@ -51,6 +51,11 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+
+def _foreign(value: Any) -> Any:
+    """A value of an enum, an extension's type or a domain; some extensions, vectors for one, are written like JSON."""
+    return json.dumps(value) if isinstance(value, dict | list) else value
 
 
 def _integer(value: Any) -> int:
@@ -110,6 +115,7 @@ _ENCODERS: Mapping[str, Convert] = {
     "float4": _float,
     "float8": _float,
     "numeric": _decimal,
+    "money": _text,
     "bool": _boolean,
     "text": _text,
     "varchar": _text,
@@ -146,6 +152,10 @@ def decoder(field_type: str, column: PgType | None, names: Mapping[str, str] | N
     if column is not None:
         if column.name == "float4":
             return _shortest_float32
+        if column.name == "money" and field_type == "decimal":
+            return _money
+        if column.name == "timestamptz" and field_type == "datetime":
+            return _instant
         if column.name in _AS_IT_COMES.get(field_type, ()):
             return None
     return _DECODERS.get(field_type)
@@ -169,7 +179,22 @@ def _names(names: Mapping[str, str]) -> Convert | None:
 def milliseconds(value: datetime) -> datetime:
     """Cut to milliseconds, all that a Prisma DateTime holds."""
     surplus = value.microsecond % 1000
-    return value - timedelta(microseconds=surplus) if surplus else value
+    return value.replace(microsecond=value.microsecond - surplus) if surplus else value
+
+
+def moment(value: datetime | date | time | str) -> datetime:
+    """Read any point in time as a Prisma DateTime: aware, UTC, whole milliseconds."""
+    return milliseconds(utc(value))
+
+
+def _money(text: str) -> Decimal:
+    """Read an amount as the server prints it: -$1,234.50."""
+    return plain_decimal("".join(character for character in text if character in "-.0123456789"))
+
+
+def _instant(value: datetime) -> datetime:
+    # timestamptz arrives aware and in UTC; only an infinite one is naive
+    return moment(value) if value.tzinfo is None else milliseconds(value)
 
 
 def plain_decimal(value: Any) -> Decimal:
@@ -204,7 +229,7 @@ _DECODERS: Mapping[str, Convert] = {
     "boolean": _boolean,
     "json": _json,
     "object": _json,
-    "datetime": lambda value: milliseconds(value if getattr(value, "tzinfo", None) is UTC else utc(value)),
+    "datetime": moment,
     "decimal": plain_decimal,
     "bytes": lambda value: value if isinstance(value, str) else base64.b64encode(value).decode("ascii"),
 }

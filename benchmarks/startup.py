@@ -1,0 +1,48 @@
+"""How long it takes until agentdb can be used, each time in a new process."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+
+from benchmarks.harness import Measurement
+
+__all__ = ["measure_startup"]
+
+_IMPORT = "import agentdb"
+_NAMES = "from agentdb import *"
+_CLIENT = "import agentdb.prisma_client"
+# The engine alone: on a pool that is never opened, connecting loads the compiler and parses the schema.
+_ENGINE_NEEDS = """
+import asyncio
+from agentdb.engine import with_engine
+from agentdb.postgres.pool import Pool
+from agentdb.postgres.url import ConnectionOptions
+from agentdb.prisma_client import Prisma
+client = with_engine(Prisma)(driver=Pool(ConnectionOptions()).driver())
+"""
+_ENGINE = "asyncio.run(client.connect())"
+
+_CASES = (
+    ("import agentdb", "", _IMPORT, 700.0),
+    ("import agentdb, every public name", "", _NAMES, 700.0),
+    ("import of the generated client", _IMPORT, _CLIENT, None),
+    ("engine start, compiler cached", _ENGINE_NEEDS, _ENGINE, 100.0),
+)
+
+
+def measure_startup(*, times: int) -> list[Measurement]:
+    """Measure each part of the start *times* times."""
+    measured = []
+    for name, before, code, bar in _CASES:
+        _run(before, code)  # fills the caches of Python and of the compiler
+        measured.append(Measurement(name, statistics.median(_run(before, code) for _ in range(times)), bar))
+    return measured
+
+
+def _run(before: str, code: str) -> float:
+    """Return the milliseconds that *code* takes after *before*."""
+    script = f"import time\n{before}\nstart = time.perf_counter()\n{code}\nprint((time.perf_counter() - start) * 1000)"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    return float(done.stdout)

@@ -1,0 +1,229 @@
+"""`EnhancedAgentBase`: what an agent author subclasses. It holds no query."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
+
+from agentdb.agent.execution import recordable, running_execution
+from agentdb.agent.tools import call_tool, parameters_of, tools_of
+from agentdb.client.sharing import get_agent_client
+from agentdb.errors import AgentDBError, InvalidInputError, NotConnectedError
+from agentdb.models import Agent, AgentConfig, MemoryEntry
+from agentdb.validation import checked
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from agentdb.client.client import PrismaAgentClient
+    from agentdb.client.executions import RunningExecution
+    from agentdb.client.memories import SearchOptions
+    from agentdb.models import LearningPattern, SearchResult
+
+__all__ = ["EnhancedAgentBase"]
+
+
+class EnhancedAgentBase(ABC):
+    """
+    An agent that keeps what it remembers, does and measures in the database.
+
+    A subclass overrides `execute_task` and `get_capabilities`, nothing else:
+
+        class MyAgent(EnhancedAgentBase):
+            def __init__(self):
+                super().__init__(AgentConfig(name="my_agent", category="OPERATIONAL"))
+
+            async def execute_task(self, task):
+                await self.remember(f"was asked {task['question']}")
+                return {"answer": 42}
+
+            def get_capabilities(self):
+                return self.config.capabilities
+
+        async with MyAgent() as agent:
+            await agent.execute_task({"question": "…"})
+
+    Every call of `execute_task`, from outside or from another task, is recorded as an execution with two round trips.
+    `super().execute_task(…)` belongs to the call that makes it and is not recorded again.
+
+    Args:
+        config: How the agent registers.
+
+    Attributes:
+        config: The same.
+
+    Raises:
+        InvalidInputError: The subclass's `execute_task` is no `async def`.
+    """
+
+    def __init__(self, config: AgentConfig) -> None:
+        if not isinstance(config, AgentConfig):
+            raise InvalidInputError("config", f"expected an AgentConfig, got {type(config).__name__}.")
+        _refuse_sync_task(type(self))
+        self.config = config
+        self._registered: Agent | None = None
+        self._client: PrismaAgentClient | None = None
+        self._owns_client = False
+        # On the instance: `self.execute_task` is recorded wherever it was defined, `super().execute_task` is not.
+        self.execute_task = self._execute_recorded  # type: ignore[method-assign]
+
+    # What a subclass overrides.
+
+    @abstractmethod
+    async def execute_task(self, task: Any) -> Any:
+        """Do *task* and return its result; what of both is JSON is recorded as it is, the rest as text."""
+
+    @abstractmethod
+    def get_capabilities(self) -> Sequence[str]:
+        """Return what the agent can do; registered at `initialize`."""
+
+    # Lifecycle.
+
+    async def initialize(self, client: PrismaAgentClient | None = None) -> None:
+        """
+        Connect, and register the agent and its tools. Doing it twice is fine.
+
+        Args:
+            client: An open client to use, which stays open at `cleanup`. None: the one of `get_agent_client`.
+
+        Raises:
+            ConfigurationError: A setting is missing or wrong.
+            ConnectionFailedError: The server cannot be reached, or refused the role.
+            MigrationError: The database is not migrated, or is newer than this version.
+            ConflictError: Another agent has the configured id, or the agent of this name has another id.
+        """
+        if self._client is not None:
+            return
+        owns_client = client is None
+        client = client or get_agent_client()
+        if owns_client:
+            await client.connect()
+        try:
+            config = checked(AgentConfig, **{**self.config.model_dump(), "capabilities": list(self.get_capabilities())})
+            registered = await client.agents.register(config)
+            for mark, method in tools_of(self):
+                parameters = parameters_of(method)
+                await client.tools.register(mark.name, mark.description, parameters, owner_agent_id=registered.id)
+        except BaseException:
+            if owns_client:
+                await client.disconnect()
+            raise
+        self._client, self._owns_client, self._registered = client, owns_client, registered
+
+    async def cleanup(self) -> None:
+        """Leave the client; other agents that share it go on. Doing it twice is fine."""
+        client, self._client = self._client, None
+        if client is not None and self._owns_client:
+            await client.disconnect()
+
+    async def __aenter__(self) -> Self:
+        await self.initialize()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.cleanup()
+
+    # What an agent knows of itself.
+
+    @property
+    def client(self) -> PrismaAgentClient:
+        """
+        The client of the agent's organization.
+
+        Raises:
+            NotConnectedError: The agent is not initialized.
+        """
+        if self._client is None:
+            raise self._not_initialized()
+        return self._client
+
+    @property
+    def id(self) -> str:
+        """
+        The agent's id.
+
+        Raises:
+            NotConnectedError: The agent was never initialized.
+        """
+        if self._registered is None:
+            raise self._not_initialized()
+        return self._registered.id
+
+    @property
+    def execution(self) -> RunningExecution:
+        """
+        The task of this agent that is running: `.usage.add(input=…, output=…)` counts its tokens.
+
+        Raises:
+            AgentDBError: None is running: it is used outside of `execute_task`.
+        """
+        execution = None if self._registered is None else running_execution(self._registered.id)
+        if execution is None:
+            raise AgentDBError("No task of this agent is running; `agent.execution` is for use within execute_task.")
+        return execution
+
+    # What an agent does.
+
+    async def remember(self, content: str, importance: float = 0.5, **metadata: Any) -> str:
+        """
+        Store a memory and return its id; see `Memories.store`.
+
+        Args:
+            content: The text, 1 to 1,000,000 characters.
+            importance: In [0, 1].
+            metadata: Whatever else is to be kept with it: JSON.
+        """
+        entry = checked(MemoryEntry, agent_id=self.id, content=content, importance=importance, metadata=metadata)
+        return await self.client.memories.store(entry)
+
+    async def recall(self, query: str | None = None, limit: int = 10, **options: Unpack[SearchOptions]) -> SearchResult:
+        """Return the memories that fit *query* best, or the newest; see `Memories.search`."""
+        return await self.client.memories.search(self.id, query, limit=limit, **options)
+
+    async def record_metric(self, name: str, value: float, unit: str = "") -> None:
+        """Record one point; see `Metrics.record`."""
+        await self.client.metrics.record(self.id, name, value, unit)
+
+    async def learn(
+        self, pattern_type: str, content: Any, *, name: str = "", scope: Literal["agent", "organization"] = "agent"
+    ) -> LearningPattern:
+        """Record a pattern, to which `client.patterns.outcome` adds evidence; see `Patterns.record`."""
+        return await self.client.patterns.record(self.id, pattern_type, content, name=name, scope=scope)
+
+    async def call_tool(self, name: str, /, **arguments: Any) -> Any:
+        """
+        Call one of the agent's own tools by its name, as a language model would; the call is counted.
+
+        Raises:
+            NotFoundError: The agent has no such tool.
+            InvalidInputError: The arguments do not fit its signature.
+        """
+        return await call_tool(self, name, arguments)
+
+    # Underneath.
+
+    async def _execute_recorded(self, *args: Any, **kwargs: Any) -> Any:
+        client = self.client
+        task = args[0] if args else kwargs.get("task", kwargs)
+        async with client.executions.track(self.id, recordable(task)) as execution:
+            result = await type(self).execute_task(self, *args, **kwargs)
+            execution.result = recordable(result)
+        return result
+
+    def _not_initialized(self) -> NotConnectedError:
+        name = type(self).__name__
+        return NotConnectedError(
+            f"{name} is not initialized. Use `async with {name}() as agent:`, or `await agent.initialize()` and at the "
+            "end `await agent.cleanup()`."
+        )
+
+
+def _refuse_sync_task(kind: type[EnhancedAgentBase]) -> None:
+    method = kind.execute_task
+    # Anything callable may return an awaitable; only a plain `def` surely was meant to be asynchronous.
+    if inspect.isfunction(inspect.unwrap(method)) and not inspect.iscoroutinefunction(inspect.unwrap(method)):
+        raise InvalidInputError("execute_task", f"{kind.__name__}.execute_task must be an `async def`.")

@@ -1,0 +1,61 @@
+"""The execution that is running now, and what of a task can be recorded."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pydantic_core import to_jsonable_python
+
+from agentdb.client.executions import RunningExecution, current_execution
+from agentdb.validation import UnstorableError, json_text, storable_text
+
+__all__ = ["recordable", "running_execution"]
+
+_MAX_TEXT_CHARACTERS: Final = 1_000_000
+
+
+def running_execution(agent_id: str) -> RunningExecution | None:
+    """Return the innermost running execution of this agent that the calling task is inside of; None outside of one."""
+    execution = current_execution()
+    while execution is not None and execution.agent_id != agent_id:
+        execution = execution.parent
+    return execution
+
+
+def recordable(value: Any) -> Any:
+    """
+    Return *value* as JSON that can be stored, whatever it is: recording a task must not make it fail.
+
+    JSON stays as it is. Models, dataclasses, dates, sets and bytes become JSON; of anything else its repr is kept. In
+    texts what PostgreSQL cannot store is replaced, and the replacement marked.
+    """
+    try:
+        json_text(value)
+    except UnstorableError:
+        return _made_storable(value)
+    return value
+
+
+def _made_storable(value: Any) -> Any:
+    try:
+        plain = to_jsonable_python(value, fallback=repr, bytes_mode="base64", inf_nan_mode="strings")
+        return _with_storable_texts(plain)
+    except (ValueError, RecursionError):
+        return storable_text(_repr(value), _MAX_TEXT_CHARACTERS)
+
+
+def _with_storable_texts(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable_text(value, _MAX_TEXT_CHARACTERS)
+    if isinstance(value, dict):
+        return {_with_storable_texts(str(key)): _with_storable_texts(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_storable_texts(item) for item in value]
+    return str(value) if isinstance(value, float) and value - value != 0 else value
+
+
+def _repr(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception:  # an object whose repr fails is recorded all the same
+        return f"<{type(value).__qualname__}>"

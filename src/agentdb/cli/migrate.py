@@ -1,0 +1,102 @@
+"""`agentdb migrate`: the tables of the database, brought to what this version works with."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from agentdb.postgres.migrate import MigrationStatus
+    from agentdb.postgres.url import ConnectionOptions
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Bring the database to what this version works with: AGENTDB_MIGRATION_URL, else DATABASE_URL, else the "
+    "embedded server. Interoperable with `prisma migrate deploy`."
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print it for a program.")]
+
+
+@app.callback(invoke_without_command=True)
+def show_status(context: typer.Context, as_json: AsJson = False) -> None:
+    # Without a command nothing is changed: half a command line must not migrate a database in production.
+    if context.invoked_subcommand is None:
+        status(as_json)
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Say what the database has and what it lacks; exit status 1 unless it fits. Changes nothing."""
+    from agentdb.cli.output import print_json
+    from agentdb.postgres import migrate
+
+    found = asyncio.run(migrate.status(asyncio.run(_database())))
+    if as_json:
+        print_json({name: getattr(found, name) for name in found.__slots__} | {"is_current": found.is_current})
+    else:
+        for line in _lines(found):
+            typer.echo(line)
+    if not found.is_current:
+        raise typer.Exit(1)
+
+
+@app.command()
+def deploy(as_json: AsJson = False) -> None:
+    """Apply the migrations that the database lacks. Any number of processes may do this at once."""
+    from agentdb.cli.output import print_json
+    from agentdb.postgres import migrate
+
+    applied = asyncio.run(migrate.deploy(asyncio.run(_database())))
+    if as_json:
+        print_json({"applied": applied})
+        return
+    for name in applied:
+        typer.echo(f"applied {name}")
+    if not applied:
+        typer.echo("nothing to apply: the database is up to date")
+
+
+@app.command()
+def resolve(name: Annotated[str, typer.Argument(help="The failed migration, as `status` names it.")]) -> None:
+    """Mark a failed migration as rolled back, so that the next deploy applies it again."""
+    from agentdb.postgres import migrate
+
+    if not asyncio.run(migrate.resolve(asyncio.run(_database()), name)):
+        typer.echo(f"agentdb: no failed migration {name!r}; `agentdb migrate status` names them", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"{name} is marked as rolled back; now run `agentdb migrate deploy`")
+
+
+async def _database() -> ConnectionOptions:
+    from agentdb.cli.settings import load_settings
+    from agentdb.postgres.embedded import start_embedded
+    from agentdb.postgres.url import parse_url
+
+    settings = load_settings()
+    if settings.migration_url is not None:
+        return parse_url(settings.migration_url, variable="AGENTDB_MIGRATION_URL")
+    return parse_url(settings.database_url or (await start_embedded(settings.data_dir)).admin_url)
+
+
+def _lines(found: MigrationStatus) -> list[str]:
+    words = {
+        "applied": found.applied,
+        "edited since it was applied": found.edited,
+        "failed": found.failed,
+        "pending": found.pending,
+        "unknown to this version": found.unknown,
+    }
+    lines = [f"{name}  {word}" for word, names in words.items() for name in names]
+    if found.failed:
+        lines.append(f"A migration failed. When its cause is gone: `agentdb migrate resolve {found.failed[0]}`")
+    elif found.newer:
+        lines.append("The database is newer than this agentdb: pip install --upgrade agentdb")
+    elif found.pending:
+        lines.append(f"{len(found.pending)} to apply: `agentdb migrate deploy`")
+    else:
+        lines.append("The database is up to date.")
+    return lines

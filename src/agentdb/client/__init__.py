@@ -1,0 +1,1 @@
+"""The client: one organization's way to everything agents store."""

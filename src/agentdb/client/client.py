@@ -1,0 +1,297 @@
+"""`PrismaAgentClient`: one organization's way to everything agents store."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+from agentdb.client.agents import Agents
+from agentdb.client.database import Database
+from agentdb.client.executions import Executions
+from agentdb.client.memories import Memories, OnDuplicate, SearchOptions
+from agentdb.client.metrics import Metrics
+from agentdb.client.patterns import Patterns
+from agentdb.client.tools import Tools
+from agentdb.config import Settings, check_organization_id
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from agentdb.client.embedder import Embedder
+    from agentdb.models import (
+        Agent,
+        AgentConfig,
+        Execution,
+        HealthReport,
+        LearningPattern,
+        Memory,
+        MemoryEntry,
+        MetricSummary,
+        TokenUsage,
+        Tool,
+    )
+    from agentdb.postgres.driver import Driver, Transaction
+    from agentdb.postgres.pool import Pool
+    from agentdb.prisma_client import Prisma  # noqa: TID251 - its type only; client/prisma.py imports it
+
+__all__ = ["PrismaAgentClient"]
+
+
+class PrismaAgentClient:
+    """
+    Stores and finds what the agents of one organization remember, do, measure and learn.
+
+    Making a client reads the settings and does nothing else; `async with client:` or `connect()` opens it. A client
+    belongs to the event loop in which it was connected.
+
+    Args:
+        database_url: Where the database is, in Prisma's dialect; None: DATABASE_URL, else the embedded server.
+        organization_id: Whose data; None: ORGANIZATION_ID, else "local" on the embedded server.
+        embedder: What makes embeddings of this client's memories.
+        settings: Settings to use in place of the environment's; the arguments before go before them.
+
+    Attributes:
+        organization_id: The organization that everything is bound to.
+        agents: Who there is.
+        memories: What they remember.
+        tools: What they can call.
+        executions: What they did.
+        metrics: What they measured.
+        patterns: What they learned.
+
+    Raises:
+        ConfigurationError: ORGANIZATION_ID is missing, or a variable cannot be read.
+        InvalidInputError: The organization's id is none.
+    """
+
+    def __init__(
+        self,
+        database_url: str | None = None,
+        organization_id: str | None = None,
+        *,
+        embedder: Embedder | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        if settings is None:
+            settings = Settings.load(database_url=database_url, organization_id=organization_id)
+        else:
+            organization_id = check_organization_id(organization_id or settings.organization_id)
+            url = database_url or settings.database_url
+            settings = replace(settings, database_url=url, organization_id=organization_id)
+        self.embedder = embedder
+        self._database = Database(settings)
+        self._is_shared = False
+        self._bind(settings.organization_id, None)
+
+    @classmethod
+    def _shared(
+        cls, settings: Settings, embedder: Embedder | None, sibling: PrismaAgentClient | None
+    ) -> PrismaAgentClient:
+        """Return a client that counts its users, and shares the pool of *sibling* if there is one."""
+        client = cls(embedder=embedder, settings=settings)
+        client._is_shared = True
+        if sibling is not None:
+            client._database = sibling._database
+        return client
+
+    def _bind(self, organization_id: str, transaction: Transaction | None) -> Self:
+        self.organization_id = organization_id
+        self._transaction = transaction
+        self._pool: Pool | None = None
+        self._driver: Driver
+        self._prisma: tuple[Driver, Prisma] | None = None
+        self.agents = Agents(self)
+        self.memories = Memories(self)
+        self.tools = Tools(self)
+        self.executions = Executions(self)
+        self.metrics = Metrics(self)
+        self.patterns = Patterns(self)
+        return self
+
+    def __repr__(self) -> str:
+        return f"<PrismaAgentClient organization_id={self.organization_id!r}>"
+
+    # Opening and closing.
+
+    async def connect(self) -> None:
+        """
+        Open the client. Opening it twice is fine; a client of `get_agent_client` counts how often.
+
+        Without DATABASE_URL the embedded server is started, and migrated; a line on stderr says where its data lives.
+
+        Raises:
+            ConnectionFailedError: The server cannot be reached, or refused the role.
+            MigrationError: The database is not migrated, or is newer than this version.
+            ConfigurationError: The URL is malformed; there is none and the embedded server is not installed; or
+                row-level security does not bind the role and AGENTDB_REQUIRE_RLS is set.
+            NotConnectedError: It is open in another event loop.
+        """
+        if self._transaction is None:
+            await self._database.open(self, counts=self._is_shared)
+
+    async def disconnect(self) -> None:
+        """Close the client. Closing it twice is fine; others that share its pool stay open."""
+        if self._transaction is None:
+            await self._database.close(self)
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.disconnect()
+
+    def for_organization(self, organization_id: str) -> Self:
+        """
+        Return a client for another organization that shares this one's pool. Cheap; both stay usable.
+
+        It works while this one is open. It may be opened and closed on its own, too.
+
+        Raises:
+            InvalidInputError: *organization_id* is none; see `config.check_organization_id`.
+        """
+        other = copy.copy(self)
+        other._is_shared = False
+        return other._bind(check_organization_id(organization_id), None)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Self]:
+        """
+        Open a transaction: a client of which everything is committed when the block ends, or undone when it raises.
+
+        Its Prisma calls and SQL take part. A transaction of a transaction is a savepoint.
+        """
+        async with self.driver.transaction() as transaction:
+            yield copy.copy(self)._bind(self.organization_id, transaction)
+
+    # Ways to the database.
+
+    @property
+    def driver(self) -> Driver:
+        """
+        The way to the database for SQL of your own, which row-level security alone binds to the organization.
+
+        Raises:
+            NotConnectedError: The client is not open.
+        """
+        if self._transaction is not None:
+            return self._transaction
+        pool = self._database.pool
+        if self._pool is not pool:
+            self._pool, self._driver = pool, pool.driver(self.organization_id)
+        return self._driver
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this is the client of an open transaction."""
+        return self._transaction is not None
+
+    @property
+    def prisma(self) -> Prisma:
+        """
+        The generated Prisma client: every call is bound to the organization and refuses a foreign one.
+
+        Raises:
+            NotConnectedError: The client is not open.
+        """
+        from agentdb.client.prisma import scoped_prisma  # a third of a second, so only for those who use it
+
+        driver = self.driver
+        if self._prisma is None or self._prisma[0] is not driver:
+            self._prisma = driver, scoped_prisma(driver, self.organization_id)
+        return self._prisma[1]
+
+    def sees_rows_of(self, other: PrismaAgentClient) -> bool:
+        """Whether what *other* writes is visible here: one database and organization, no transaction between."""
+        return (
+            self.organization_id == other.organization_id
+            and self._database.place == other._database.place
+            and other._transaction in (None, self._transaction)
+        )
+
+    async def health_check(self) -> HealthReport:
+        """
+        Return how the database and the way to it are, in one round trip.
+
+        Raises:
+            NotConnectedError: The client is not open.
+        """
+        return await self._database.health(self.driver, self.organization_id)
+
+    # The same by flat names: one line each.
+
+    async def register_agent(self, config: AgentConfig) -> Agent:
+        """Insert or update an agent by its name; see `Agents.register`."""
+        return await self.agents.register(config)
+
+    async def store_memory(self, entry: MemoryEntry, *, on_duplicate: OnDuplicate = "return") -> str:
+        """Store one memory and return its id; see `Memories.store`."""
+        return await self.memories.store(entry, on_duplicate=on_duplicate)
+
+    async def store_memories(
+        self, entries: Iterable[MemoryEntry], *, on_duplicate: OnDuplicate = "return"
+    ) -> list[str]:
+        """Store memories and return their ids in order; see `Memories.store_many`."""
+        return await self.memories.store_many(entries, on_duplicate=on_duplicate)
+
+    async def retrieve_memories(
+        self, agent_id: str, query: str | None = None, limit: int = 10, **options: Unpack[SearchOptions]
+    ) -> list[Memory]:
+        """Return the memories that fit *query* best, or the newest; see `Memories.search`."""
+        return [hit.memory for hit in await self.memories.search(agent_id, query, limit=limit, **options)]
+
+    async def register_tool(
+        self,
+        name: str,
+        description: str = "",
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        owner_agent_id: str | None = None,
+    ) -> Tool:
+        """Insert or update a tool by its name; see `Tools.register`."""
+        return await self.tools.register(name, description, parameters, owner_agent_id=owner_agent_id)
+
+    async def get_tools(self, *, owner_agent_id: str | None = None) -> list[Tool]:
+        """Return the tools of the organization, or of one agent, by name; see `Tools.list`."""
+        return await self.tools.list(owner_agent_id=owner_agent_id)
+
+    async def start_execution(
+        self, agent_id: str, task: Any, *, parent_id: str | None = None, model: str | None = None
+    ) -> Execution:
+        """Begin an execution; see `Executions.start`."""
+        return await self.executions.start(agent_id, task, parent_id=parent_id, model=model)
+
+    async def complete_execution(
+        self, execution_id: str, result: Any = None, *, usage: TokenUsage | None = None
+    ) -> Execution:
+        """End an execution as completed; see `Executions.finish`."""
+        return await self.executions.finish(execution_id, result, usage=usage)
+
+    async def fail_execution(
+        self, execution_id: str, error: BaseException | str, *, usage: TokenUsage | None = None
+    ) -> Execution:
+        """End an execution as failed; see `Executions.fail`."""
+        return await self.executions.fail(execution_id, error, usage=usage)
+
+    async def record_metric(self, agent_id: str, name: str, value: float, unit: str = "") -> str:
+        """Record one point and return its id; see `Metrics.record`."""
+        return await self.metrics.record(agent_id, name, value, unit)
+
+    async def get_agent_metrics(self, agent_id: str, hours: float = 24) -> dict[str, MetricSummary]:
+        """Return what each metric's points say together, by name; see `Metrics.summary`."""
+        return await self.metrics.summary(agent_id, hours)
+
+    async def store_learning_pattern(
+        self, agent_id: str, pattern_type: str, content: Any, *, name: str = ""
+    ) -> LearningPattern:
+        """Record a pattern; see `Patterns.record`."""
+        return await self.patterns.record(agent_id, pattern_type, content, name=name)
+
+    async def get_learning_patterns(self, agent_id: str, min_confidence: float = 0.0) -> list[LearningPattern]:
+        """Return an agent's patterns, most confident first; see `Patterns.list`."""
+        return await self.patterns.list(agent_id, min_confidence=min_confidence)

@@ -1,0 +1,383 @@
+"""The `agent_memories` table: storing, reading, finding."""
+
+from __future__ import annotations
+
+import builtins
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
+
+from agentdb.client.executions import running_id
+from agentdb.client.memory_rows import MemoryRow, UniqueRows, array_parameters, in_chunks, memory_row, unique_rows
+from agentdb.client.queries import load_queries
+from agentdb.client.resource import Resource, known_uuid
+from agentdb.client.retrieval import recency
+from agentdb.errors import ConflictError, InvalidInputError, NotFoundError, TransactionConflictError
+from agentdb.ids import parse_uuid
+from agentdb.models import Memory, MemoryEntry, MemoryHit, SearchResult, from_row
+from agentdb.validation import check_limit, check_number, check_offset, check_text, check_time, checked
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from agentdb.postgres.driver import Record
+
+__all__ = ["Memories", "MemoryChanges", "OnDuplicate", "SearchOptions"]
+
+OnDuplicate = Literal["return", "raise"]
+
+_SQL: Final = load_queries("memories")
+_MAX_QUERY_CHARACTERS: Final = 20_000
+_ATTEMPTS: Final = 3
+
+
+class MemoryChanges(TypedDict, total=False):
+    """What `Memories.update` may change."""
+
+    content: str
+    metadata: dict[str, Any]
+    importance: float
+    memory_type: str
+    visibility: Literal["agent", "organization"]
+    sensitive: bool
+    pinned: bool
+    occurred_at: datetime
+    expires_at: datetime | None
+
+
+class SearchOptions(TypedDict, total=False):
+    """What narrows a search; see `Memories.search`."""
+
+    min_importance: float | None
+    memory_type: str | None
+    since: datetime | None
+    until: datetime | None
+    include_shared: bool
+
+
+class Memories(Resource):
+    """
+    What agents remember.
+
+    A living memory is neither superseded nor expired. One that equals a living one of the same agent in type, content
+    and metadata is not stored again: the id of the one that is there comes back and its *store_count* rises.
+    """
+
+    async def store(self, entry: MemoryEntry, *, on_duplicate: OnDuplicate = "return") -> str:
+        """
+        Store one memory, in one round trip.
+
+        Args:
+            entry: The memory.
+            on_duplicate: When an equal memory lives: "return" its id, or "raise" ConflictError.
+
+        Returns:
+            The memory's id: that of the equal one if there is one. A write retried with the same idempotency key lands
+            once and returns the same id.
+
+        Raises:
+            NotFoundError: The agent is not registered.
+            ConflictError: Another memory has the entry's id, or an equal one lives and *on_duplicate* is "raise".
+            InvalidInputError: *entry* cannot be stored.
+            DimensionMismatchError: Its embedding has another length than the client's embedder makes.
+        """
+        return (await self._store([self._row(entry, "entry")], _refuses(on_duplicate)))[0]
+
+    async def store_many(
+        self, entries: Iterable[MemoryEntry], *, on_duplicate: OnDuplicate = "return"
+    ) -> builtins.list[str]:
+        """
+        Store any number of memories, in bounded memory when *entries* is a generator.
+
+        1,000 rows (or 4,000,000 characters) travel as one statement, which is stored whole or not at all. An error
+        leaves the statements before it stored; within `client.transaction()` all is undone.
+
+        Args:
+            entries: The memories, of one or several agents. Equal ones among them are stored once.
+            on_duplicate: When an equal memory lives: "return" its id, or "raise" ConflictError.
+
+        Returns:
+            The id for each entry, in the order given.
+
+        Raises:
+            NotFoundError: An agent is not registered.
+            ConflictError: As for `store`.
+            InvalidInputError: An entry cannot be stored; the field names it, as in "entries[3].metadata.x".
+        """
+        refuses = _refuses(on_duplicate)
+        ids: builtins.list[str] = []
+        for rows in in_chunks(entries, self._row):
+            ids += await self._store(rows, refuses)
+        return ids
+
+    async def get(self, memory_id: str, *, include_expired: bool = False, include_superseded: bool = False) -> Memory:
+        """
+        Return one memory, in one round trip.
+
+        Raises:
+            NotFoundError: No living memory has this id; expired and superseded ones count on request.
+        """
+        wanted = known_uuid("memory", memory_id)
+        rows = await self._fetch(_SQL["get"], wanted, include_expired, include_superseded)
+        if not rows:
+            raise NotFoundError("memory", memory_id)
+        return _memory(rows[0])
+
+    async def list(
+        self,
+        agent_id: str,
+        *,
+        limit: int = 100,
+        offset: int = 0,
+        memory_type: str | None = None,
+        min_importance: float | None = None,
+        include_shared: bool = False,
+        include_expired: bool = False,
+        include_superseded: bool = False,
+    ) -> builtins.list[Memory]:
+        """
+        Return an agent's own living memories, newest first by when they were stored.
+
+        Args:
+            agent_id: Whose memories; an unknown agent has none.
+            limit: Most memories to return, 1 to 1000.
+            offset: How many to skip, 0 or more.
+            memory_type: Only those of this type.
+            min_importance: Only those at least this important, in [0, 1].
+            include_shared: Also those that other agents share with the organization.
+            include_expired: Also those past their time.
+            include_superseded: Also those that a newer one replaced.
+        """
+        rows = await self._fetch(
+            _SQL["list_with_shared" if include_shared else "list"],
+            check_text(agent_id, "agent_id"),
+            include_expired,
+            include_superseded,
+            _type(memory_type),
+            _importance(min_importance),
+            check_limit(limit),
+            check_offset(offset),
+        )
+        return [_memory(row) for row in rows]
+
+    async def search(
+        self,
+        agent_id: str,
+        query: str | None = None,
+        *,
+        limit: int = 10,
+        min_importance: float | None = None,
+        memory_type: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        include_shared: bool = True,
+    ) -> SearchResult:
+        """
+        Return the living memories that fit *query* best, in one round trip.
+
+        A memory fits when it holds any of the query's words in any form ("runs" finds "running"); more of them, more
+        often and closer together ranks higher. Without a query: the newest.
+
+        Args:
+            agent_id: Whose memories; for an unknown agent, only what is shared with the organization.
+            query: At most 20,000 characters; None for the newest. Nothing but stop words or punctuation finds nothing.
+            limit: Most hits to return, 1 to 1000.
+            min_importance: Only those at least this important, in [0, 1].
+            memory_type: Only those of this type.
+            since: Only what happened then or later; a naive time is taken as UTC.
+            until: Only what happened before; a naive time is taken as UTC.
+            include_shared: Also what other agents share with the organization.
+
+        Returns:
+            Hits, best first, ties by newest. Without a query the score is the recency.
+
+        Raises:
+            InvalidInputError: An argument is out of range, or *since* is after *until*.
+        """
+        arguments = (
+            check_text(agent_id, "agent_id"),
+            include_shared,
+            _type(memory_type),
+            _importance(min_importance),
+            *_period(since, until),
+            check_limit(limit),
+        )
+        if query is None:
+            now = datetime.now(UTC)
+            return SearchResult(_recent_hit(row, now) for row in await self._fetch(_SQL["recent"], *arguments))
+        words = check_text(query, "query", at_least=0, at_most=_MAX_QUERY_CHARACTERS)
+        return SearchResult(_lexical_hit(row) for row in await self._fetch(_SQL["search"], *arguments, words))
+
+    async def count(self, agent_id: str | None = None, *, memory_type: str | None = None) -> int:
+        """Return how many memories live: those of one agent, or of the whole organization."""
+        agent = None if agent_id is None else check_text(agent_id, "agent_id")
+        rows = await self._fetch(_SQL["count"], agent, _type(memory_type))
+        return int(rows[0]["count"])
+
+    async def update(self, memory_id: str, **changes: Unpack[MemoryChanges]) -> Memory:
+        """
+        Change a living memory in place; a new content drops its embedding. `supersede` keeps the old version instead.
+
+        Args:
+            memory_id: The memory.
+            changes: The fields to change, as in `MemoryEntry`.
+
+        Raises:
+            NotFoundError: No living memory has this id.
+            ConflictError: The agent has another memory equal to what this one would become.
+            InvalidInputError: A field does not exist or its value does not fit.
+        """
+        wanted = known_uuid("memory", memory_id)
+        unknown = changes.keys() - MemoryChanges.__annotations__.keys()
+        if unknown:
+            raise InvalidInputError(min(unknown), "is not a field that can be changed.")
+        async with self._client.transaction() as transaction:
+            memories = transaction.memories
+            current = await memories._lock(wanted)
+            fields = {name: getattr(current, name) for name in MemoryChanges.__annotations__}
+            entry = checked(MemoryEntry, agent_id=current.agent_id, id=current.id, **{**fields, **changes})
+            row = memories._row(entry, "entry")
+            # of the row all but id and agent, and what its embedding is
+            rows = await memories._fetch(_SQL["update"], wanted, *row[2:10], row.occurred_at, row.expires_at)
+        return _memory(rows[0])
+
+    async def supersede(self, memory_id: str, entry: MemoryEntry) -> str:
+        """
+        Store *entry* in the place of a memory, which is kept as history.
+
+        Returns:
+            The id of the new memory.
+
+        Raises:
+            NotFoundError: No living memory has this id.
+            ConflictError: *entry* equals the memory that it is to replace.
+            InvalidInputError: *entry* is another agent's, or cannot be stored.
+        """
+        wanted = known_uuid("memory", memory_id)
+        async with self._client.transaction() as transaction:
+            memories = transaction.memories
+            current = await memories._lock(wanted)
+            row = memories._row(entry, "entry")
+            if current.agent_id != entry.agent_id:
+                raise InvalidInputError("entry.agent_id", "is not the agent whose memory is to be replaced.")
+            (replacement,) = await memories._store([row], refuses_duplicates=False)
+            if replacement == current.id:
+                raise ConflictError("The memory equals the one that it is to replace.")
+            await memories._execute(_SQL["supersede"], wanted, parse_uuid(replacement))
+        return replacement
+
+    async def delete(self, memory_id: str) -> bool:
+        """
+        Delete a memory together with the older versions that it superseded.
+
+        Returns:
+            Whether there was such a memory.
+        """
+        wanted = parse_uuid(memory_id)
+        return wanted is not None and await self._execute(_SQL["delete"], wanted) > 0
+
+    async def _lock(self, memory_id: UUID) -> Memory:
+        rows = await self._fetch(_SQL["lock"], memory_id)
+        if not rows:
+            raise NotFoundError("memory", str(memory_id))
+        return _memory(rows[0])
+
+    def _row(self, entry: MemoryEntry, field: str) -> MemoryRow:
+        return memory_row(entry, self._client.embedder, field)
+
+    async def _store(self, rows: Sequence[MemoryRow], refuses_duplicates: bool) -> builtins.list[str]:
+        """Store *rows* with one statement and return their ids in order."""
+        unique = unique_rows(rows)
+        if refuses_duplicates and len(unique.rows) < len(rows):
+            raise ConflictError("Two of the entries are equal.", constraint="agent_memories_living_content_key")
+        try:
+            ids = await self._insert(unique, refuses_duplicates)
+        except ConflictError as error:
+            # Perhaps an earlier try of this very write landed, and its memory was superseded since. In a transaction
+            # the error has undone everything anyway.
+            if error.constraint != "agent_memories_pkey" or self._client.in_transaction:
+                raise
+            ids = await self._insert_rest(unique, refuses_duplicates, error)
+        by_key = {row.key: id for row, id in zip(unique.rows, ids, strict=True)}
+        return [by_key[row.key] for row in rows]
+
+    async def _insert_rest(
+        self, unique: UniqueRows, refuses_duplicates: bool, conflict: ConflictError
+    ) -> builtins.list[str]:
+        """Store those of the rows that are not there under their own id; raise *conflict* if that explains nothing."""
+        found = await self._fetch(_SQL["hashes"], [row.id for row in unique.rows])
+        landed = {row["id"]: row["content_hash"] for row in found}
+        if not landed or any(landed.get(row.id, row.content_hash) != row.content_hash for row in unique.rows):
+            raise conflict
+        kept = [(row, copies) for row, copies in zip(unique.rows, unique.copies, strict=True) if row.id not in landed]
+        rest = UniqueRows([row for row, _ in kept], [copies for _, copies in kept])
+        stored = iter(await self._insert(rest, refuses_duplicates) if kept else [])
+        return [str(row.id) if row.id in landed else next(stored) for row in unique.rows]
+
+    async def _insert(self, unique: UniqueRows, refuses_duplicates: bool) -> builtins.list[str]:
+        execution_id = running_id(self._client)
+        if len(unique.rows) == 1:
+            row = unique.rows[0]
+            sql, named = _SQL["store"], row.agent_id
+            arguments: builtins.list[object] = [refuses_duplicates, execution_id, *row, unique.copies[0]]
+        else:
+            sql, named = _SQL["store_many"], None
+            arguments = [refuses_duplicates, execution_id, *array_parameters(unique)]
+        # A transaction of the caller's is lost as a whole: only the caller can run it again.
+        attempts = 1 if self._client.in_transaction else _ATTEMPTS
+        while True:
+            attempts -= 1
+            try:
+                return [row["id"] for row in await self._fetch(sql, *arguments, agent=named)]
+            except TransactionConflictError:
+                if not attempts:
+                    raise
+            except NotFoundError:
+                if named is not None:
+                    raise
+                raise await self._unknown_agents(row.agent_id for row in unique.rows) from None
+
+
+def _refuses(on_duplicate: OnDuplicate) -> bool:
+    if on_duplicate not in ("return", "raise"):
+        raise InvalidInputError("on_duplicate", 'expected "return" or "raise".')
+    return on_duplicate == "raise"
+
+
+def _type(memory_type: str | None) -> str | None:
+    return None if memory_type is None else check_text(memory_type, "memory_type", at_most=100)
+
+
+def _importance(least: float | None) -> float | None:
+    return None if least is None else check_number(least, "min_importance", 0, 1)
+
+
+def _period(since: datetime | None, until: datetime | None) -> tuple[datetime | None, datetime | None]:
+    start = check_time(since, "since")
+    end = check_time(until, "until")
+    if start is not None and end is not None and start > end:
+        raise InvalidInputError("since", "is after until.")
+    return start, end
+
+
+def _memory(record: Record) -> Memory:
+    values = dict(record.items())
+    values["metadata"] = json.loads(values["metadata"])
+    return from_row(Memory, values)
+
+
+def _lexical_hit(record: Record) -> MemoryHit:
+    values = dict(record.items())
+    relevance = values.pop("relevance")
+    values["metadata"] = json.loads(values["metadata"])
+    return _hit(from_row(Memory, values), "lexical", relevance)
+
+
+def _recent_hit(record: Record, now: datetime) -> MemoryHit:
+    memory = _memory(record)
+    return _hit(memory, "recency", recency(memory.occurred_at, now))
+
+
+def _hit(memory: Memory, part: str, score: float) -> MemoryHit:
+    return from_row(MemoryHit, {"memory": memory, "score": score, "parts": {part: score}})

@@ -1,0 +1,166 @@
+"""From memory entries to the parameters of the blocks `store` and `store_many`: pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from uuid import UUID
+
+from agentdb.errors import DimensionMismatchError, InvalidInputError
+from agentdb.ids import keyed_uuid, uuid7
+from agentdb.models import MemoryEntry
+from agentdb.postgres.vector import pack_vector
+from agentdb.validation import check_json
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from agentdb.client.embedder import Embedder
+
+__all__ = ["MemoryRow", "UniqueRows", "array_parameters", "in_chunks", "memory_row", "unique_rows"]
+
+CHUNK_ROWS: Final = 1000
+CHUNK_CHARACTERS: Final = 4_000_000
+
+
+class MemoryRow(NamedTuple):
+    """One row, in the order of the parameters of the block `store`."""
+
+    id: UUID
+    agent_id: str
+    content: str
+    content_hash: bytes
+    metadata: str
+    importance: float
+    memory_type: str
+    visibility: str
+    sensitive: bool
+    pinned: bool
+    embedding: bytes | None
+    embedding_model: str | None
+    occurred_at: datetime | None
+    expires_at: datetime | None
+
+    @property
+    def key(self) -> tuple[str, bytes]:
+        """What equal memories have in common."""
+        return self.agent_id, self.content_hash
+
+
+# What a column is when no entry says otherwise, in the order of the row; the first four have no default.
+_DEFAULTS: Final = ("{}", 0.5, "general", "agent", False, False, None, None, None, None)
+
+
+def memory_row(entry: MemoryEntry, embedder: Embedder | None, field: str) -> MemoryRow:
+    """
+    Return the row that *entry* becomes.
+
+    Args:
+        entry: The memory.
+        embedder: The client's; an embedding must be as long as those that it makes.
+        field: What errors call the entry.
+    """
+    if not isinstance(entry, MemoryEntry):
+        raise InvalidInputError(field, f"expected a MemoryEntry, got {type(entry).__name__}.")
+    # It was checked when the entry was built, but a dict can have been changed since.
+    metadata = check_json(entry.metadata, f"{field}.metadata")
+    return MemoryRow(
+        _row_id(entry, field),
+        entry.agent_id,
+        entry.content,
+        # No part can hold a NUL, so it separates them.
+        hashlib.sha256(f"{entry.memory_type}\0{entry.content}\0{metadata}".encode()).digest(),
+        metadata,
+        entry.importance,
+        entry.memory_type,
+        entry.visibility,
+        entry.sensitive,
+        entry.pinned,
+        # Packed here: asyncpg would take a column of lists for an array of more dimensions.
+        None if entry.embedding is None else pack_vector(entry.embedding),
+        None if entry.embedding is None else _embedding_model(entry, len(entry.embedding), embedder, field),
+        entry.occurred_at,
+        entry.expires_at,
+    )
+
+
+def _row_id(entry: MemoryEntry, field: str) -> UUID:
+    if entry.id is None:
+        key = entry.idempotency_key
+        return uuid7() if key is None else keyed_uuid(entry.agent_id, key)
+    if entry.idempotency_key is not None:
+        raise InvalidInputError(f"{field}.idempotency_key", "an id is one already; give one of them.")
+    return UUID(entry.id)
+
+
+def _embedding_model(entry: MemoryEntry, dimensions: int, embedder: Embedder | None, field: str) -> str:
+    if embedder is None:
+        return entry.embedding_model or "unnamed"
+    if dimensions != embedder.dimensions:
+        raise DimensionMismatchError(embedder.dimensions, dimensions, f"{field}.embedding")
+    return entry.embedding_model or embedder.model
+
+
+def in_chunks(
+    entries: Iterable[MemoryEntry], to_row: Callable[[MemoryEntry, str], MemoryRow]
+) -> Iterator[list[MemoryRow]]:
+    """Yield the rows of *entries*, as many at a time as travel well as one statement."""
+    rows: list[MemoryRow] = []
+    characters = 0
+    for index, entry in enumerate(entries):
+        row = to_row(entry, f"entries[{index}]")
+        rows.append(row)
+        characters += len(row.content) + len(row.metadata)
+        if len(rows) == CHUNK_ROWS or characters >= CHUNK_CHARACTERS:
+            yield rows
+            rows, characters = [], 0
+    if rows:
+        yield rows
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueRows:
+    """Rows of which no two are equal, in the order of their keys, and how often each was there."""
+
+    rows: list[MemoryRow]
+    copies: list[int]
+
+
+def unique_rows(rows: Sequence[MemoryRow]) -> UniqueRows:
+    """
+    Return *rows* without their duplicates, ordered by key.
+
+    Always in this order: two batches that share memories then wait for each other in one direction only.
+    """
+    first: dict[tuple[str, bytes], MemoryRow] = {}
+    copies: dict[tuple[str, bytes], int] = {}
+    for row in rows:
+        key = row.key
+        first.setdefault(key, row)
+        copies[key] = copies.get(key, 0) + 1
+    order = sorted(first)
+    return UniqueRows([first[key] for key in order], [copies[key] for key in order])
+
+
+def array_parameters(unique: UniqueRows) -> list[object]:
+    """
+    Return the parameters of the block `store_many` from its $4 on: the agent when it is one, then an array per column.
+
+    A column that is its default in every row goes as an empty array.
+    """
+    columns: list[Sequence[Any]] = list(zip(*unique.rows, strict=True))
+    agents = columns[1]
+    agent_id = agents[0] if _is_all(agents, agents[0]) else None
+    if agent_id is not None:
+        columns[1] = ()
+    spared = [
+        () if _is_all(column, default) else column for column, default in zip(columns[4:], _DEFAULTS, strict=True)
+    ]
+    copies = () if _is_all(unique.copies, 1) else unique.copies
+    return [agent_id, *columns[:4], *spared, copies]
+
+
+def _is_all(column: Sequence[Any], value: object) -> bool:
+    return column.count(value) == len(column)

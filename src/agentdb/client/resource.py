@@ -1,0 +1,125 @@
+"""What the resources share: the organization in every statement, and the database's refusals in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from agentdb.client.queries import load_queries
+from agentdb.errors import AgentDBError, ConflictError, DatabaseError, InvalidInputError, NotFoundError
+from agentdb.ids import parse_uuid
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from agentdb.client.client import PrismaAgentClient
+    from agentdb.postgres.driver import Record
+
+__all__ = ["Resource", "known_uuid", "refusal", "unknown_agent"]
+
+_MISSING_AGENTS: Final = load_queries("agents")["missing"]
+_FOREIGN_KEYS: Final = {
+    "agent_memories_organization_id_agent_id_fkey": "agent",
+    "agent_executions_organization_id_agent_id_fkey": "agent",
+    "agent_executions_organization_id_parent_id_fkey": "execution",
+    "agent_metrics_organization_id_agent_id_fkey": "agent",
+    "agent_tools_organization_id_owner_agent_id_fkey": "agent",
+    "learning_patterns_organization_id_agent_id_fkey": "agent",
+}
+_UNIQUE_KEYS: Final = {
+    "agents_pkey": "Another agent has this id already.",
+    "agents_organization_id_name_key": "Another agent has this name already.",
+    "agent_memories_pkey": "Another memory has this id, or was stored with this idempotency key.",
+    "agent_memories_living_content_key": "The agent has an equal memory already.",
+    "agent_metrics_pkey": "The idempotency key belongs to another point.",
+}
+# The CHECKs by which a block of queries/*.sql refuses a row on conflict, and the key that was in conflict.
+_BROKEN_ON_PURPOSE: Final = {
+    "agent_memories_store_count_check": "agent_memories_living_content_key",
+    "agent_metrics_value_check": "agent_metrics_pkey",
+}
+_HOW_TO_REGISTER: Final = (
+    "Register it first: `await client.agents.register(AgentConfig(name=…, category=…))`; "
+    "an agent_id is the id that this returns, not the name."
+)
+
+
+class Resource:
+    """
+    One family of tables, seen from one client.
+
+    Every statement goes through `_fetch`, which binds the client's organization as $1. Row-level security is the second
+    wall behind it.
+    """
+
+    def __init__(self, client: PrismaAgentClient) -> None:
+        self._client = client
+
+    async def _fetch(self, sql: str, *arguments: object, **named: str | None) -> list[Record]:
+        """Run *sql* with the organization as $1, then *arguments*; *named* says what a missing row would be called."""
+        client = self._client
+        try:
+            rows: list[Record] = await client.driver.fetch(sql, (client.organization_id, *arguments))
+        except DatabaseError as error:
+            ours = refusal(error, named)
+            if ours is None:
+                raise
+            raise ours from error
+        return rows
+
+    async def _execute(self, sql: str, *arguments: object, **named: str | None) -> int:
+        """Like `_fetch`, for a statement that returns no rows; return how many it touched."""
+        client = self._client
+        try:
+            return await client.driver.execute(sql, (client.organization_id, *arguments))
+        except DatabaseError as error:
+            ours = refusal(error, named)
+            if ours is None:
+                raise
+            raise ours from error
+
+    async def _unknown_agents(self, agent_ids: Iterable[str]) -> NotFoundError:
+        """Return the error that names those of *agent_ids* that are not there: the server may not say."""
+        agents = sorted(set(agent_ids))
+        if len(agents) > 1 and not self._client.in_transaction:
+            agents = [row["id"] for row in await self._fetch(_MISSING_AGENTS, agents)] or agents
+        return unknown_agent(", ".join(agents))
+
+
+def refusal(error: DatabaseError, named: dict[str, Any]) -> AgentDBError | None:
+    """Return what a constraint's refusal means to the caller; None when *error* is none, and shall pass as it is."""
+    constraint = error.constraint or ""
+    if error.sqlstate == "23503" and constraint in _FOREIGN_KEYS:
+        entity = _FOREIGN_KEYS[constraint]
+        return (
+            unknown_agent(named.get("agent") or "?")
+            if entity == "agent"
+            else NotFoundError(entity, str(named.get(entity)))
+        )
+    if error.sqlstate == "23505":
+        return ConflictError(_UNIQUE_KEYS.get(constraint), constraint=constraint or None)
+    if error.sqlstate == "23514" and constraint in _BROKEN_ON_PURPOSE:
+        key = _BROKEN_ON_PURPOSE[constraint]
+        return ConflictError(_UNIQUE_KEYS[key], constraint=key)
+    if error.sqlstate == "23514":
+        field = constraint.removeprefix(f"{error.table}_").removesuffix("_check")
+        return InvalidInputError(field, "is outside of what the database takes.")
+    if error.sqlstate == "54000":
+        # The full-text form of a text holds 1 MB of distinct words; a row of an index 2.7 kB.
+        is_text = "tsvector" in str(error)
+        return InvalidInputError("content" if is_text else "name", "is too long to be indexed; make it shorter.")
+    return None
+
+
+def unknown_agent(agent_id: str) -> NotFoundError:
+    """Return the error for writing on behalf of an agent that is not registered."""
+    error = NotFoundError("agent", agent_id)
+    return NotFoundError("agent", agent_id, f"{error} {_HOW_TO_REGISTER}")
+
+
+def known_uuid(entity: str, text: object) -> UUID:
+    """Return *text* as a UUID; what is none names no row, so it is a NotFoundError like any unknown id."""
+    found = parse_uuid(text)
+    if found is None:
+        raise NotFoundError(entity, str(text))
+    return found

@@ -1,0 +1,172 @@
+"""Settings: argument, then environment, then `.env` in the working directory, then default."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from agentdb.errors import ConfigurationError, InvalidInputError
+
+__all__ = ["EMBEDDED_ORGANIZATION", "Settings", "check_organization_id"]
+
+EMBEDDED_ORGANIZATION = "local"
+"""The organization of the embedded server when none is named."""
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off"}
+
+T = TypeVar("T", int, float)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    What a client needs to know before it connects.
+
+    Attributes:
+        organization_id: The organization that the client is bound to.
+        database_url: Where the database is, in Prisma's dialect; None: the embedded server.
+        migration_url: Where `agentdb migrate` connects, as a role that may create tables; None: *database_url*.
+        data_dir: Where the embedded server keeps its data; None: the user's data directory.
+        require_rls: Refuse to connect as a role that row-level security does not bind.
+        pool_size: Most connections of a pool; None: the URL's `connection_limit`, else the pool's default.
+        pool_timeout_seconds: Longest wait for a free connection; None: the URL's `pool_timeout`, else the default.
+    """
+
+    organization_id: str
+    # A URL holds a password, so repr leaves it out.
+    database_url: str | None = field(default=None, repr=False)
+    migration_url: str | None = field(default=None, repr=False)
+    data_dir: Path | None = None
+    require_rls: bool = False
+    pool_size: int | None = None
+    pool_timeout_seconds: float | None = None
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the database is the embedded server."""
+        return self.database_url is None
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        database_url: str | None = None,
+        organization_id: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+    ) -> Settings:
+        """
+        Read the settings. The environment is never changed.
+
+        Args:
+            database_url: Overrides DATABASE_URL. Empty counts as not given, there and here.
+            organization_id: Overrides ORGANIZATION_ID.
+            environment: The variables; None: those of the process.
+            directory: Where `.env` is looked for; None: the working directory.
+
+        Raises:
+            ConfigurationError: There is a DATABASE_URL but no ORGANIZATION_ID, or a variable cannot be read.
+            InvalidInputError: The organization's id is none; see `check_organization_id`.
+        """
+        variables = _Variables(os.environ if environment is None else environment, directory or Path.cwd())
+        url = database_url or variables.text("DATABASE_URL")
+        data_dir = variables.text("AGENTDB_DATA_DIR")
+        return cls(
+            organization_id=_organization_id(organization_id, variables, is_embedded=url is None),
+            database_url=url,
+            migration_url=variables.text("AGENTDB_MIGRATION_URL"),
+            data_dir=Path(data_dir).expanduser() if data_dir else None,
+            require_rls=variables.flag("AGENTDB_REQUIRE_RLS"),
+            pool_size=variables.number("AGENTDB_POOL_SIZE", int, at_least=1),
+            pool_timeout_seconds=variables.number("AGENTDB_POOL_TIMEOUT_SECONDS", float, at_least=0.0),
+        )
+
+
+def check_organization_id(value: str, field: str = "organization_id") -> str:
+    """
+    Return *value* when it can be an organization's id.
+
+    Any text of 1 to 255 characters in Unicode's NFC form, without control characters or surrounding white space. It is
+    compared byte for byte; an organization needs no creation.
+
+    Raises:
+        InvalidInputError: It is anything else; the reason says what.
+    """
+    reason = _why_no_organization_id(value)
+    if reason:
+        raise InvalidInputError(field, reason)
+    return value
+
+
+def _why_no_organization_id(value: object) -> str | None:
+    if not isinstance(value, str):
+        return f"expected text, got {type(value).__name__}."
+    if not 1 <= len(value) <= 255:
+        return f"expected 1 to 255 characters, got {len(value)}."
+    if value != value.strip():
+        return "has white space at its start or end; remove it."
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in value):
+        return "holds a control character or a lone surrogate; remove it."
+    if not unicodedata.is_normalized("NFC", value):
+        return "is not in Unicode's NFC form; use unicodedata.normalize('NFC', …)."
+    return None
+
+
+def _organization_id(argument: str | None, variables: _Variables, *, is_embedded: bool) -> str:
+    if argument is not None:
+        return check_organization_id(argument)
+    from_variable = variables.text("ORGANIZATION_ID")
+    if from_variable is not None:
+        return check_organization_id(from_variable, "ORGANIZATION_ID")
+    if is_embedded:
+        return EMBEDDED_ORGANIZATION
+    raise ConfigurationError(
+        "ORGANIZATION_ID",
+        "not set, though DATABASE_URL is: every row belongs to an organization. "
+        "Set it (any text, it needs no creation) or pass organization_id=….",
+    )
+
+
+class _Variables:
+    """Reads variables from the environment, then from `.env`; an empty one counts as unset."""
+
+    def __init__(self, environment: Mapping[str, str], directory: Path) -> None:
+        self._environment = environment
+        self._file = _read_dotenv(directory / ".env")
+
+    def text(self, name: str) -> str | None:
+        return self._environment.get(name) or self._file.get(name) or None
+
+    def flag(self, name: str) -> bool:
+        value = (self.text(name) or "0").strip().lower()
+        if value not in _TRUE | _FALSE:
+            raise ConfigurationError(name, "expected 1 or 0.")
+        return value in _TRUE
+
+    def number(self, name: str, kind: type[T], *, at_least: T) -> T | None:
+        value = self.text(name)
+        if value is None:
+            return None
+        try:
+            number = kind(value)
+        except ValueError:
+            number = None
+        if number is None or not number >= at_least:
+            raise ConfigurationError(name, f"expected a number, {at_least} or more.")
+        return number
+
+
+def _read_dotenv(path: Path) -> dict[str, str | None]:
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values  # only those who have a file pay for the import
+
+    try:
+        return dict(dotenv_values(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(str(path), f"cannot be read: {error}") from error

@@ -1,0 +1,310 @@
+"""
+Every error that agentdb raises on purpose, as one tree.
+
+::
+
+    AgentDBError
+    ├── ConfigurationError                  variable, reason
+    ├── NotConnectedError
+    ├── NotFoundError                       entity, id
+    ├── ConflictError                       constraint
+    ├── InvalidInputError (ValueError)      field, reason
+    │   ├── DimensionMismatchError          expected, actual
+    │   └── ForeignOrganizationError
+    ├── DatabaseError                       sqlstate, detail, hint, constraint, table, column, is_transient
+    │   ├── InvalidArgumentError            argument
+    │   ├── ConnectionFailedError
+    │   ├── PoolTimeoutError                waited_seconds, size, in_use, waiting, oldest_lease_seconds
+    │   ├── QueryTimeoutError
+    │   ├── TransactionConflictError        (is_transient is True: the caller may retry)
+    │   ├── TransactionClosedError
+    │   └── CommitUnknownError
+    ├── MigrationError                      migration
+    └── EncryptionError
+
+The docstring of a class is its default message. What a program needs to decide on stands in attributes, never only in
+the text; a text stays short and never holds a password.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+__all__ = [
+    "AgentDBError",
+    "CommitUnknownError",
+    "ConfigurationError",
+    "ConflictError",
+    "ConnectionFailedError",
+    "DatabaseError",
+    "DimensionMismatchError",
+    "EncryptionError",
+    "ForeignOrganizationError",
+    "InvalidArgumentError",
+    "InvalidInputError",
+    "MigrationError",
+    "NotConnectedError",
+    "NotFoundError",
+    "PoolTimeoutError",
+    "QueryTimeoutError",
+    "TransactionClosedError",
+    "TransactionConflictError",
+]
+
+_LONGEST_QUOTE = 200
+
+
+def _shorten(text: str, limit: int = _LONGEST_QUOTE) -> str:
+    """Cut *text* so that an error never echoes a megabyte of input."""
+    return text if len(text) <= limit else text[:limit] + "…"
+
+
+class AgentDBError(Exception):
+    """agentdb could not do what was asked."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self._default_message())
+
+    @classmethod
+    def _default_message(cls) -> str:
+        return (inspect.getdoc(cls) or cls.__name__).partition("\n\n")[0]
+
+
+class ConfigurationError(AgentDBError):
+    """
+    A setting is missing or wrong.
+
+    Attributes:
+        variable: The environment variable, URL parameter or argument at fault; empty when it is none of them.
+        reason: What is wrong with it and what to do.
+    """
+
+    def __init__(self, variable: str, reason: str) -> None:
+        super().__init__(f"{variable}: {reason}" if variable else reason)
+        self.variable = variable
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.variable, self.reason)
+
+
+class NotConnectedError(AgentDBError):
+    """The client is not connected. Open it with `async with client:` or `await client.connect()`."""
+
+
+class NotFoundError(AgentDBError):
+    """
+    There is no such row in this organization.
+
+    Attributes:
+        entity: What was looked for, for example "agent".
+        id: The id or name it was looked for by.
+    """
+
+    def __init__(self, entity: str, id: str, message: str | None = None) -> None:
+        super().__init__(message or f"No {entity} {_shorten(str(id))!r} in this organization.")
+        self.entity = entity
+        self.id = id
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.entity, self.id, str(self))
+
+
+class ConflictError(AgentDBError):
+    """
+    The row collides with one that is already there.
+
+    Attributes:
+        constraint: The unique key that refused the row; None when it is not known.
+    """
+
+    def __init__(self, message: str | None = None, *, constraint: str | None = None) -> None:
+        super().__init__(message)
+        self.constraint = constraint
+
+
+class InvalidInputError(AgentDBError, ValueError):
+    """
+    A value was refused before anything was written.
+
+    Attributes:
+        field: The field or argument at fault.
+        reason: What is wrong with it and what would be right.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {_shorten(reason, 600)}")
+        self.field = field
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.field, self.reason)
+
+
+class DimensionMismatchError(InvalidInputError):
+    """
+    A vector has another length than its column or embedder.
+
+    Attributes:
+        expected: The length that is wanted.
+        actual: The length that was given.
+    """
+
+    def __init__(self, expected: int, actual: int, field: str = "embedding") -> None:
+        super().__init__(field, f"expected {expected} dimensions, got {actual}.")
+        self.expected = expected
+        self.actual = actual
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.expected, self.actual, self.field)
+
+
+class ForeignOrganizationError(InvalidInputError):
+    """A call names an organization other than the one its client is bound to."""
+
+    def __init__(self, field: str = "organization_id", reason: str | None = None) -> None:
+        super().__init__(
+            field,
+            reason or "this client is bound to another organization; use client.for_organization(id) to work in it.",
+        )
+
+
+class DatabaseError(AgentDBError):
+    """
+    PostgreSQL refused a statement.
+
+    Attributes:
+        sqlstate: The five-character SQLSTATE; None when the error did not come from the server.
+        detail: The server's DETAIL line; may quote values.
+        hint: The server's HINT line.
+        constraint: The constraint that was violated.
+        table: The table the error is about.
+        column: The column the error is about.
+        is_transient: True when the same work may succeed if it is tried again.
+    """
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        sqlstate: str | None = None,
+        detail: str | None = None,
+        hint: str | None = None,
+        constraint: str | None = None,
+        table: str | None = None,
+        column: str | None = None,
+        is_transient: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+        self.detail = detail
+        self.hint = hint
+        self.constraint = constraint
+        self.table = table
+        self.column = column
+        self.is_transient = is_transient
+
+
+class InvalidArgumentError(DatabaseError):
+    """
+    An argument does not fit its parameter; the statement was never sent.
+
+    Attributes:
+        argument: The number of the parameter, from 1; None when it is not known.
+    """
+
+    def __init__(
+        self, message: str | None = None, *, argument: int | None = None, sqlstate: str | None = "22000"
+    ) -> None:
+        super().__init__(message, sqlstate=sqlstate)
+        self.argument = argument
+
+
+class ConnectionFailedError(DatabaseError):
+    """The connection to PostgreSQL could not be made or was lost."""
+
+
+class PoolTimeoutError(DatabaseError):
+    """
+    No database connection became free in time.
+
+    Attributes:
+        waited_seconds: How long this call waited.
+        size: Connections the pool may have (connection_limit).
+        in_use: Connections that were leased when the wait ended.
+        waiting: Callers that were still waiting.
+        oldest_lease_seconds: How long the oldest lease has been held; None when there is none.
+    """
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        waited_seconds: float = 0.0,
+        size: int = 0,
+        in_use: int = 0,
+        waiting: int = 0,
+        oldest_lease_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message, is_transient=True)
+        self.waited_seconds = waited_seconds
+        self.size = size
+        self.in_use = in_use
+        self.waiting = waiting
+        self.oldest_lease_seconds = oldest_lease_seconds
+
+
+class QueryTimeoutError(DatabaseError):
+    """The statement ran longer than it may and was cancelled."""
+
+
+class TransactionConflictError(DatabaseError):
+    """The transaction collided with another one and was rolled back; it may be tried again."""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        sqlstate: str | None = None,
+        detail: str | None = None,
+        hint: str | None = None,
+        constraint: str | None = None,
+        table: str | None = None,
+        column: str | None = None,
+        is_transient: bool = True,
+    ) -> None:
+        super().__init__(
+            message,
+            sqlstate=sqlstate,
+            detail=detail,
+            hint=hint,
+            constraint=constraint,
+            table=table,
+            column=column,
+            is_transient=is_transient,
+        )
+
+
+class TransactionClosedError(DatabaseError):
+    """The transaction was already committed or rolled back."""
+
+
+class CommitUnknownError(DatabaseError):
+    """The connection was lost while a write was being committed: it may or may not have taken effect."""
+
+
+class MigrationError(AgentDBError):
+    """
+    The database's schema is not the one this version of agentdb works with.
+
+    Attributes:
+        migration: The migration at fault; None when it is the database as a whole.
+    """
+
+    def __init__(self, message: str | None = None, *, migration: str | None = None) -> None:
+        super().__init__(message)
+        self.migration = migration
+
+
+class EncryptionError(AgentDBError):
+    """A sensitive text could not be encrypted or decrypted."""

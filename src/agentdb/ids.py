@@ -1,0 +1,60 @@
+"""Row ids: UUIDs that the client makes, so that a retried write names the same row."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import uuid
+
+__all__ = ["keyed_uuid", "parse_uuid", "uuid7"]
+
+_VERSION_7 = 7 << 76
+_VERSION_8 = 8 << 76
+_VARIANT = 0b10 << 62
+_RANDOM_BITS = (1 << 62) - 1
+
+_last_tick = 0
+
+
+def uuid7() -> uuid.UUID:
+    """
+    Return a new time-ordered UUID (RFC 9562, version 7).
+
+    48 bits of milliseconds, 12 bits of the millisecond's fraction and 62 random bits. Ids of one process rise strictly,
+    also when the clock stands still or steps back; ids of several processes order by their clocks, to about 0.25 µs.
+    """
+    global _last_tick  # a tick lost between threads costs order, never uniqueness
+    milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
+    tick = (milliseconds << 12) | (nanoseconds << 12) // 1_000_000
+    if tick <= _last_tick:
+        tick = _last_tick + 1
+    _last_tick = tick
+    random = int.from_bytes(os.urandom(8), "big") & _RANDOM_BITS
+    return uuid.UUID(int=(tick >> 12 << 80) | _VERSION_7 | ((tick & 0xFFF) << 64) | _VARIANT | random)
+
+
+def keyed_uuid(*parts: str) -> uuid.UUID:
+    """
+    Return the UUID (version 8) that *parts* always give: the row id of a write that carries an idempotency key.
+
+    Each part counts with its length, so ("ab", "c") and ("a", "bc") differ.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode()
+        digest.update(b"%d:" % len(encoded))
+        digest.update(encoded)
+    number = int.from_bytes(digest.digest()[:16], "big")
+    number &= ~((0xF << 76) | (0b11 << 62))
+    return uuid.UUID(int=number | _VERSION_8 | _VARIANT)
+
+
+def parse_uuid(text: object) -> uuid.UUID | None:
+    """Return *text* as a UUID; None when it is none, so that a look-up by it can answer "not found"."""
+    if isinstance(text, uuid.UUID):
+        return text
+    try:
+        return uuid.UUID(text)  # type: ignore[arg-type]  # whatever it cannot read it refuses
+    except (ValueError, AttributeError, TypeError):
+        return None

@@ -1,0 +1,1 @@
+"""The way to PostgreSQL: the only package that imports the database library."""

@@ -1,0 +1,347 @@
+"""
+One connection of the pool: prepared statements, codecs, and the tenant it is set to.
+
+A connection is used by one caller at a time and knows nothing of the pool. Errors leave it as the database library
+raised them; the driver above translates them once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+import asyncpg
+
+from agentdb.errors import InvalidArgumentError
+from agentdb.postgres.driver import Bind, Binding, Column, PgType
+from agentdb.postgres.failures import is_cancellation, is_known
+from agentdb.postgres.vector import encode_vector, vector_text
+
+__all__ = ["TENANT_SETTING", "UNKNOWN_TENANT", "Connection", "PreparedStatement", "StatementFacts"]
+
+TENANT_SETTING: Final = "agentdb.organization_id"
+
+# What a connection is set to after a switch of tenants that was not seen to end; equals no organization, nor none.
+UNKNOWN_TENANT: Final[Any] = object()
+
+_READ_ONLY_COMMANDS: Final = frozenset(("select", "show", "values", "table", "explain", "begin", "set"))
+# A statement prepared before a type changed fails with one of these, and works once it is prepared again.
+_STALE_SQLSTATES: Final = frozenset(("26000", "42804", "42883", "42846", "42P18"))
+
+FactsBySql = WeakValueDictionary[str, "StatementFacts"]
+
+
+class StatementFacts:
+    """
+    What a `Bind` sees of a statement, with the bindings made of it.
+
+    Connections share the facts of a statement, so a binding is made once per statement and not once per connection.
+    """
+
+    __slots__ = ("__weakref__", "_bindings", "columns", "parameter_types", "sql")
+
+    def __init__(self, sql: str, parameter_types: tuple[PgType, ...], columns: tuple[Column, ...]) -> None:
+        self.sql = sql
+        self.parameter_types = parameter_types
+        self.columns = columns
+        self._bindings: dict[Bind, Binding] = {}
+
+    def binding(self, bind: Bind) -> Binding:
+        """Return the binding that *bind* makes of this statement."""
+        binding = self._bindings.get(bind)
+        if binding is None:
+            binding = self._bindings[bind] = bind(self)
+        return binding
+
+    def describes(self, other: StatementFacts) -> bool:
+        """Whether both take and return the same types."""
+        return self.parameter_types == other.parameter_types and self.columns == other.columns
+
+
+class PreparedStatement:
+    """A statement prepared on one connection."""
+
+    __slots__ = ("facts", "has_run", "is_used", "source")
+
+    def __init__(self, source: Any, facts: StatementFacts) -> None:
+        self.source = source
+        self.facts = facts
+        self.has_run = False
+        self.is_used = True
+
+
+class Connection:
+    """
+    One session with the server.
+
+    Attributes:
+        raw: The database library's connection.
+        tenant: The organization the session is set to; None when it never was set to one.
+        is_executing: Whether the statement itself had been sent when an error came. Before that, trying again is safe.
+        is_interrupted: Whether a statement was abandoned, so that the session needs cleaning before it serves again.
+        leased_at: When it was handed out, on the monotonic clock; None while it is idle.
+        returned_at: When it came back.
+        made_at: When it was connected.
+    """
+
+    __slots__ = (
+        "_cache_size",
+        "_facts",
+        "_has_vector_codec",
+        "is_executing",
+        "is_interrupted",
+        "leased_at",
+        "made_at",
+        "raw",
+        "returned_at",
+        "statements",
+        "tenant",
+    )
+
+    def __init__(self, raw: Any, facts: FactsBySql, cache_size: int) -> None:
+        now = time.monotonic()
+        self.raw = raw
+        self.tenant: str | None = None
+        self.is_executing = False
+        self.is_interrupted = False
+        self.leased_at: float | None = now
+        self.returned_at = now
+        self.made_at = now
+        self.statements: dict[str, PreparedStatement] = {}
+        self._facts = facts
+        self._cache_size = cache_size
+        self._has_vector_codec = False
+
+    async def is_pooled(self) -> bool:
+        """Whether something between us and the server hands sessions round: it makes up the session's process id."""
+        pid = await self.raw.fetchval("SELECT pg_backend_pid()")
+        return bool(pid != self.raw.get_server_pid())
+
+    async def set_tenant(self, tenant: str | None) -> None:
+        """Bind the session to *tenant*, None to no organization: one round trip."""
+        self.tenant = UNKNOWN_TENANT
+        await self.raw.execute(f"SELECT {_setting(tenant, is_local=False)}")
+        self.tenant = tenant
+
+    async def fetch(self, sql: str, arguments: Sequence[object], bind: Bind | None) -> Any:
+        """Run one statement; return its rows, through *bind* if there is one."""
+        self.is_executing = False
+        statement = self.statements.get(sql)
+        if statement is None:
+            statement = await self._prepare(sql)
+        statement.is_used = True
+        if bind is None:
+            self.is_executing = True
+            rows = await statement.source.fetch(*arguments)
+        else:
+            binding = statement.facts.binding(bind)
+            values = binding.encode(arguments)
+            self.is_executing = True
+            rows = binding.decode(await statement.source.fetch(*values))
+        statement.has_run = True
+        return rows
+
+    async def execute(self, sql: str, arguments: Sequence[object], bind: Bind | None) -> int:
+        """Run one statement; return the number of rows it touched."""
+        self.is_executing = False
+        statement = self.statements.get(sql)
+        if statement is None:
+            statement = await self._prepare(sql)
+        statement.is_used = True
+        values = arguments if bind is None else statement.facts.binding(bind).encode(arguments)
+        self.is_executing = True
+        await statement.source.fetch(*values)
+        statement.has_run = True
+        return _row_count(statement.source.get_statusmsg())
+
+    async def script(self, sql: str) -> str:
+        """Run a text of statements over the simple protocol; return the last command tag."""
+        self.is_executing = True
+        tag: str = await self.raw.execute(sql)
+        return tag
+
+    async def copy(
+        self,
+        table: str,
+        columns: Sequence[str],
+        records: Iterable[Sequence[object]] | AsyncIterable[Sequence[object]],
+        schema: str | None,
+    ) -> int:
+        """Load *records* with COPY; return how many there were."""
+        self.is_executing = False
+        if not self._has_vector_codec:
+            # Preparing this makes the codec known when one of the columns needs it: COPY takes binary codecs only.
+            target = ".".join(map(quoted, filter(None, (schema, table))))
+            await self._prepare(f"SELECT {', '.join(map(quoted, columns))} FROM {target} LIMIT 0")
+        source = _Records(records)
+        self.is_executing = True
+        try:
+            tag = await self.raw.copy_records_to_table(
+                table, records=source.rows(), columns=list(columns), schema_name=schema
+            )
+        except Exception as error:
+            if error is source.error or is_known(error):
+                raise
+            raise InvalidArgumentError(f"A record does not fit the columns: {str(error)[:200]}.") from error
+        return _row_count(tag)
+
+    async def clean(self) -> None:
+        """Finish what was abandoned: wait for its cancellation, roll an open transaction back."""
+        # The library sends nothing before a pending cancellation is over, so any statement waits for exactly that;
+        # only afterwards it is known whether a transaction is open.
+        if self.is_interrupted:
+            await self.raw.execute("SELECT 1")
+            self.is_interrupted = False
+        if self.raw.is_in_transaction():
+            await self.raw.execute("ROLLBACK")
+
+    def is_stale(self, sql: str, error: BaseException) -> bool:
+        """Whether *error* says that *sql* was prepared before the schema changed, and did nothing because of it."""
+        if isinstance(error, asyncpg.InvalidCachedStatementError):
+            return True
+        if not isinstance(error, asyncpg.PostgresError) or error.sqlstate not in _STALE_SQLSTATES:
+            return False
+        statement = self.statements.get(sql)
+        # What never worked is not stale but wrong. A CALL may have committed something before it failed.
+        return statement is not None and statement.has_run and _command(sql) != "call"
+
+    def was_sent(self, error: BaseException) -> bool:
+        """Whether the statement had left for the server when *error* came; if not, trying it again is safe."""
+        # The library raises its InterfaceError before it writes anything.
+        return self.is_executing and not isinstance(error, asyncpg.InterfaceError)
+
+    def is_in_doubt(self, sql: str, error: BaseException) -> bool:
+        """Whether a write had been sent, so that losing the connection leaves its outcome unknown."""
+        return self.was_sent(error) and _command(sql) not in _READ_ONLY_COMMANDS
+
+    def note(self, error: BaseException) -> None:
+        """Remember what *error* means for the session, before it is given back."""
+        if isinstance(error, asyncpg.OutdatedSchemaCacheError):
+            self.statements.clear()
+        elif self.is_executing or is_cancellation(error):
+            # After an answer of the server nothing is on its way any more. After a cancellation, a time-out, a value
+            # that could not be read or a COPY that broke off, something may be.
+            self.is_interrupted |= not isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError)
+
+    async def _prepare(self, sql: str) -> PreparedStatement:
+        source = await self.raw.prepare(sql)
+        facts = _facts(sql, source)
+        if not self._has_vector_codec and _vector_type(facts) is not None:
+            await self._add_vector_codec(facts)
+            # The statement still holds the codec that it was prepared with.
+            source = await self.raw.prepare(sql)
+        shared = self._facts.get(sql)
+        if shared is None or not shared.describes(facts):
+            shared = self._facts[sql] = facts
+        statement = PreparedStatement(source, shared)
+        if len(self.statements) >= self._cache_size:
+            self._evict()
+        self.statements[sql] = statement
+        return statement
+
+    def _evict(self) -> None:
+        """Drop one statement that was not used since the last look; the library closes it with the next prepare."""
+        while True:
+            sql, statement = next(iter(self.statements.items()))
+            del self.statements[sql]
+            if not statement.is_used:
+                return
+            # A second chance instead of exact recency: the warm path then sets one flag and moves nothing.
+            statement.is_used = False
+            self.statements[sql] = statement
+
+    async def _add_vector_codec(self, facts: StatementFacts) -> None:
+        vector = _vector_type(facts)
+        assert vector is not None
+        await self.raw.set_type_codec(
+            "vector", schema=vector.schema, encoder=encode_vector, decoder=vector_text, format="binary"
+        )
+        self._has_vector_codec = True
+        # What was prepared before holds the old codecs.
+        self.statements.clear()
+
+
+class _Records:
+    """Hands the records of a COPY on, and remembers an error that was the caller's own."""
+
+    def __init__(self, records: Iterable[Sequence[object]] | AsyncIterable[Sequence[object]]) -> None:
+        self._records = records
+        self.error: Exception | None = None
+
+    def rows(self) -> Iterator[Sequence[object]] | AsyncIterator[Sequence[object]]:
+        if isinstance(self._records, AsyncIterable):
+            return self._asynchronous(self._records)
+        return self._synchronous(self._records)
+
+    def _synchronous(self, records: Iterable[Sequence[object]]) -> Iterator[Sequence[object]]:
+        try:
+            yield from records
+        except Exception as error:
+            self.error = error
+            raise
+
+    async def _asynchronous(self, records: AsyncIterable[Sequence[object]]) -> AsyncIterator[Sequence[object]]:
+        try:
+            async for record in records:
+                yield record
+        except Exception as error:
+            self.error = error
+            raise
+
+
+def begin_text(tenant: str | None, session_tenant: str | None, schema: str | None = None) -> str:
+    """Return what opens a transaction, with the settings that hold for it alone where the session's are others."""
+    settings = [] if tenant == session_tenant else [_setting(tenant, is_local=True)]
+    if schema is not None:
+        settings.append(f"set_config('search_path', {_literal(quoted(schema))}, true)")
+    return f"BEGIN; SELECT {', '.join(settings)}" if settings else "BEGIN"
+
+
+def _setting(tenant: str | None, *, is_local: bool) -> str:
+    return f"set_config('{TENANT_SETTING}', {_literal(tenant or '')}, {'true' if is_local else 'false'})"
+
+
+def _literal(text: str) -> str:
+    """
+    Return an SQL expression for *text* that holds nothing of it but hexadecimal digits.
+
+    A setting then needs neither a prepared statement nor a round trip of its own, and no text can break out of it.
+    """
+    return f"convert_from(decode('{text.encode().hex()}', 'hex'), 'UTF8')"
+
+
+def _facts(sql: str, source: Any) -> StatementFacts:
+    columns = tuple(Column(attribute.name, _pg_type(attribute.type)) for attribute in source.get_attributes())
+    return StatementFacts(sql, tuple(_pg_type(parameter) for parameter in source.get_parameters()), columns)
+
+
+def _pg_type(type_: Any) -> PgType:
+    element = None
+    if type_.kind == "array":
+        # The library does not tell the number of an element's type; its name and schema are what conversion needs.
+        element = PgType(0, type_.name.removesuffix("[]"), "scalar", type_.schema)
+    return PgType(type_.oid, type_.name, type_.kind, type_.schema, element)
+
+
+def _vector_type(facts: StatementFacts) -> PgType | None:
+    for type_ in (*facts.parameter_types, *(column.type for column in facts.columns)):
+        if (type_.element or type_).name == "vector":
+            return type_
+    return None
+
+
+def _command(sql: str) -> str:
+    words = sql.split(None, 1)
+    return words[0].lower() if words else ""
+
+
+def _row_count(tag: str | None) -> int:
+    last = (tag or "").rpartition(" ")[2]
+    return int(last) if last.isdigit() else 0
+
+
+def quoted(name: str) -> str:
+    """Return *name* as SQL writes an identifier."""
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,305 @@
+"""
+What can be stored, and our error for what cannot: plain functions and field types that models and client share.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, FiniteFloat, ValidationError
+
+from agentdb.errors import InvalidInputError
+
+__all__ = [
+    "Content",
+    "Count",
+    "Description",
+    "JsonObject",
+    "Name",
+    "RecentDatetime",
+    "ShortName",
+    "Unit",
+    "UnstorableError",
+    "UtcDatetime",
+    "UuidText",
+    "Vector",
+    "as_utc",
+    "check_characters",
+    "check_json",
+    "check_limit",
+    "check_number",
+    "check_offset",
+    "check_text",
+    "check_time",
+    "checked",
+    "invalid_input",
+    "json_copy",
+    "json_text",
+    "storable_text",
+]
+
+M = TypeVar("M", bound=BaseModel)
+
+_LARGEST_BIGINT = 2**63 - 1
+_LARGEST_FLOAT4 = 3.4028235e38
+_FARTHEST_FUTURE = timedelta(days=1)
+
+
+class UnstorableError(ValueError):
+    """
+    A value that PostgreSQL cannot hold.
+
+    Attributes:
+        path: Where in the value it was found, for example ".tags[2]"; empty when it is the value itself.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, reason: str, path: str = "") -> None:
+        super().__init__(f"{path}: {reason}" if path else reason)
+        self.reason = reason
+        self.path = path
+
+
+def check_characters(text: str) -> str:
+    """Return *text* when PostgreSQL can store it: no NUL byte, no lone surrogate."""
+    if "\x00" in text:
+        raise UnstorableError("holds a NUL byte (\\x00), which PostgreSQL cannot store; remove it.")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UnstorableError("holds a lone surrogate, which is no valid Unicode; remove it.") from None
+    return text
+
+
+def storable_text(text: str, at_most: int) -> str:
+    """Return *text* made fit for PostgreSQL, where it must not fail: replaced and cut where needed, and marked so."""
+    marks = []
+    try:
+        check_characters(text)
+    except UnstorableError:
+        clean = text.replace("\x00", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        marks.append("characters that PostgreSQL cannot store were replaced by \ufffd")
+        text = clean
+    if len(text) > at_most:
+        marks.append(f"cut, it had {len(text)} characters")
+        text = text[:at_most]
+    return f"{text} [agentdb: {'; '.join(marks)}]" if marks else text
+
+
+def json_text(value: object) -> str:
+    """
+    Return *value* as canonical JSON: keys sorted, no spaces. Equal values give equal texts.
+
+    Raises:
+        UnstorableError: It is not JSON (NaN and infinity are not), or holds a text that PostgreSQL cannot store.
+    """
+    try:
+        text = _dump(value)
+    except (TypeError, ValueError, RecursionError):
+        _find_unstorable(value)
+        raise UnstorableError("is not JSON.") from None
+    # The escaped NUL may also be a backslash followed by "u0000": only the walk can tell.
+    if "\\u0000" in text or not _is_encodable(text):
+        _find_unstorable(value)
+    return text
+
+
+# Made once: json.dumps with arguments makes an encoder per call, which costs three times the encoding.
+_dump = json.JSONEncoder(allow_nan=False, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
+
+def json_copy(value: Any) -> Any:
+    """Return *value*, checked like `json_text`, as a copy made of nothing but JSON's own types."""
+    copy = json.loads(json_text(value))
+    if copy != value:  # a key that is no text, which json would silently turn into one
+        _find_unstorable(value)
+    return copy
+
+
+def _is_encodable(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _find_unstorable(value: object) -> None:
+    """Raise `UnstorableError` for the first part of *value* that JSON or PostgreSQL cannot hold, if there is one."""
+    try:
+        for path, part in _walk(value, ""):
+            _check_part(part, path)
+    except RecursionError:
+        raise UnstorableError("is nested too deeply, or holds itself.") from None
+
+
+def _walk(value: object, path: str) -> Iterator[tuple[str, object]]:
+    yield path, value
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise UnstorableError(f"has a key that is no text but {type(key).__name__}; JSON keys are text.", path)
+            yield f"{path}.{key[:40]}", key
+            yield from _walk(item, f"{path}.{key[:40]}")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _walk(item, f"{path}[{index}]")
+
+
+def _check_part(part: object, path: str) -> None:
+    if isinstance(part, str):
+        try:
+            check_characters(part)
+        except UnstorableError as error:
+            raise UnstorableError(error.reason, path.encode(errors="replace").decode()) from None
+    elif isinstance(part, float) and not math.isfinite(part):
+        raise UnstorableError("is NaN or infinite, which JSON cannot express.", path)
+    elif not (part is None or isinstance(part, dict | list | tuple | bool | int | float)):
+        raise UnstorableError(f"is {type(part).__name__}, which is not JSON.", path)
+
+
+def invalid_input(error: ValidationError, prefix: str = "") -> InvalidInputError:
+    """Return our error for pydantic's: the first field at fault, and what is wrong with it."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    cause = first.get("ctx", {}).get("error")
+    field = prefix + ".".join(str(part) for part in first["loc"])
+    if isinstance(cause, UnstorableError):
+        return InvalidInputError(field + cause.path, cause.reason)
+    return InvalidInputError(field or "value", str(cause) if isinstance(cause, ValueError) else first["msg"])
+
+
+def checked(model: type[M], **values: Any) -> M:
+    """Build *model*, with our `InvalidInputError` in place of pydantic's."""
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise invalid_input(error) from error
+
+
+def check_text(value: object, field: str, *, at_most: int = 255, at_least: int = 1) -> str:
+    """Return *value* when it is a text of that length that can be stored; InvalidInputError when it is not."""
+    if not isinstance(value, str):
+        raise InvalidInputError(field, f"expected text, got {type(value).__name__}.")
+    if not at_least <= len(value) <= at_most:
+        raise InvalidInputError(field, f"expected {at_least} to {at_most} characters, got {len(value)}.")
+    try:
+        return check_characters(value)
+    except UnstorableError as error:
+        raise InvalidInputError(field, error.reason) from None
+
+
+def check_json(value: object, field: str) -> str:
+    """Return *value* as JSON text; InvalidInputError when it is not JSON."""
+    try:
+        return json_text(value)
+    except UnstorableError as error:
+        raise InvalidInputError(field + error.path, error.reason) from None
+
+
+def check_number(value: object, field: str, at_least: float, at_most: float) -> float:
+    """Return *value* when it is a number from *at_least* to *at_most*."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not at_least <= value <= at_most:
+        raise InvalidInputError(field, f"expected a number from {at_least:,} to {at_most:,}.")
+    return float(value)
+
+
+def check_limit(limit: object) -> int:
+    """Return *limit* when it is 1 to 1000."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= 1000:
+        raise InvalidInputError("limit", "expected a whole number, 1 to 1000.")
+    return limit
+
+
+def check_offset(offset: object) -> int:
+    """Return *offset* when it is 0 or more."""
+    if isinstance(offset, bool) or not isinstance(offset, int) or not 0 <= offset < 2**31:
+        raise InvalidInputError("offset", "expected a whole number, 0 or more.")
+    return offset
+
+
+def check_time(moment: datetime | None, field: str) -> datetime | None:
+    """Return *moment* in UTC; a naive one is taken as UTC, None stays."""
+    if moment is None:
+        return None
+    if not isinstance(moment, datetime):
+        raise InvalidInputError(field, f"expected a datetime, got {type(moment).__name__}.")
+    try:
+        return as_utc(moment)
+    except ValueError as error:
+        raise InvalidInputError(field, str(error)) from error
+
+
+def as_utc(moment: datetime) -> datetime:
+    """Return *moment* in UTC; a naive one is taken as UTC."""
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is out of range once it is in UTC.") from None
+
+
+# Types of model fields
+
+
+def _within_a_day(moment: datetime) -> datetime:
+    if moment > datetime.now(UTC) + _FARTHEST_FUTURE:
+        raise ValueError("lies more than a day in the future.")
+    return moment
+
+
+def _uuid_text(value: object) -> str:
+    if isinstance(value, UUID):
+        return str(value)
+    if not isinstance(value, str):
+        raise ValueError("expected a UUID.")  # noqa: TRY004 - pydantic turns only a ValueError into its own
+    try:
+        return str(UUID(value))
+    except ValueError:
+        raise ValueError("expected a UUID.") from None
+
+
+def _as_list(vector: Any) -> Any:
+    """Turn an array of numpy or of the standard library into a list; a list or tuple stays."""
+    return vector.tolist() if hasattr(vector, "tolist") else vector
+
+
+def _check_vector(vector: list[float]) -> list[float]:
+    if not any(vector):
+        raise ValueError("is all zero, so it has no direction to compare.")
+    if max(map(abs, vector)) > _LARGEST_FLOAT4:
+        raise ValueError("holds a number beyond a 32-bit float.")
+    return vector
+
+
+def _lengths(at_least: int, at_most: int) -> AfterValidator:
+    # Not pydantic's own length check, which refuses a lone surrogate in words that help nobody.
+    def check(text: str) -> str:
+        if not at_least <= len(text) <= at_most:
+            raise ValueError(f"expected {at_least} to {at_most} characters, got {len(text)}.")
+        return check_characters(text)
+
+    return AfterValidator(check)
+
+
+Name = Annotated[str, _lengths(1, 255)]
+ShortName = Annotated[str, _lengths(1, 100)]
+Unit = Annotated[str, _lengths(0, 100)]
+Description = Annotated[str, _lengths(0, 100_000)]
+Content = Annotated[str, _lengths(1, 1_000_000)]
+UuidText = Annotated[str, BeforeValidator(_uuid_text)]
+JsonObject = Annotated[dict[str, Any], AfterValidator(json_copy)]
+UtcDatetime = Annotated[datetime, AfterValidator(as_utc)]
+RecentDatetime = Annotated[UtcDatetime, AfterValidator(_within_a_day)]
+Vector = Annotated[
+    list[FiniteFloat], BeforeValidator(_as_list), Field(min_length=1, max_length=16_000), AfterValidator(_check_vector)
+]
+Count = Annotated[int, Field(ge=0, le=_LARGEST_BIGINT)]
