@@ -21,8 +21,8 @@ from benchmarks.report import print_table, write_json
 from benchmarks.startup import measure_startup
 
 NOTES = (
-    "raw: plain hand-written SQL on a dedicated asyncpg connection of the same role (agentdb_app, row-level security on, "
-    "tenant set once); it returns bare records, agentdb validated models. Its INSERT has no ON CONFLICT; ids, hashes and "
+    "raw: plain hand-written SQL on a dedicated asyncpg connection of the same role (agentdb_app, row-level security "
+    "on, tenant set once); it returns bare records, agentdb models. Its INSERT has no ON CONFLICT; ids, hashes and "
     "JSON are made by both sides. COPY runs as the owner, since it is refused where row-level security applies."
 )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
+
 from agentdb import PrismaAgentClient
 from agentdb.postgres.embedded import ensure_embedded
 from agentdb.postgres.url import parse_url
@@ -28,7 +29,8 @@ FROM generate_series(1, $1) AS o, unnest(ARRAY['reader', 'writer']) AS name
 """
 # Some 200 characters each, like a sentence or two; a minute apart, in the past.
 _MEMORIES = """
-INSERT INTO agent_memories (organization_id, id, agent_id, content, content_hash, metadata, importance, occurred_at, created_at)
+INSERT INTO agent_memories
+    (organization_id, id, agent_id, content, content_hash, metadata, importance, occurred_at, created_at)
 SELECT 'organization-' || 1 + n % $2, gen_random_uuid(), 'reader', content, sha256(content::bytea),
     jsonb_build_object('number', n, 'source', 'benchmark'), n % 11 / 10.0, at, at
 FROM generate_series(1, $1) AS n,
@@ -82,7 +84,7 @@ async def open_database(memories: int) -> AsyncIterator[Database]:
 
 
 async def _connect(url: str) -> asyncpg.Connection:
-    connection = await asyncpg.connect(**parse_url(url).connect_arguments())
+    connection: asyncpg.Connection = await asyncpg.connect(**parse_url(url).connect_arguments())
     # asyncpg copies in PostgreSQL's binary formats only, and knows none for jsonb: a version byte and the text.
     await connection.set_type_codec(
         "jsonb",

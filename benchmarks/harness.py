@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["Case", "Measurement", "compare"]
+__all__ = ["Case", "Measurement", "Work", "compare"]
 
 _OURS = "agentdb"
 

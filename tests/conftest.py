@@ -14,6 +14,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 from agentdb.postgres import migrate
 from agentdb.postgres.cluster import SUPERUSER
@@ -22,6 +23,10 @@ from agentdb.postgres.url import parse_url
 from tests.wire import Wire
 
 TEMPLATE = "agentdb_template"
+
+# A busy machine makes an example slow, not wrong.
+settings.register_profile("agentdb", deadline=None)
+settings.load_profile("agentdb")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

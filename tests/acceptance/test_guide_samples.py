@@ -107,7 +107,7 @@ async def test_a_class_of_before_only_adds_initialize(client: PrismaAgentClient)
 
     namespace = await run(sample, MyAgent=agent_class)
 
-    assert await client.agents.get(namespace["agent"].id)
+    assert (await client.agents.get(namespace["agent"].id)).name == "my_agent"
     await namespace["agent"].cleanup()
 
 

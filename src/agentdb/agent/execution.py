@@ -38,7 +38,7 @@ def recordable(value: Any) -> Any:
 
 def _made_storable(value: Any) -> Any:
     try:
-        plain = to_jsonable_python(value, fallback=repr, bytes_mode="base64", inf_nan_mode="strings")
+        plain = to_jsonable_python(value, fallback=_repr, bytes_mode="base64")
         return _with_storable_texts(plain)
     except (ValueError, RecursionError):
         return storable_text(_repr(value), _MAX_TEXT_CHARACTERS)

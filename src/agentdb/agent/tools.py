@@ -7,7 +7,7 @@ import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar, get_type_hints, overload
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
@@ -97,16 +97,20 @@ def tools_of(agent: EnhancedAgentBase) -> Iterator[tuple[ToolMark, Callable[...,
 
 
 def _adapter(method: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(method)  # of a callable: its arguments are what is described and checked
+    """Return what describes and checks the arguments of a bound method."""
+    function = method.__func__
+    # Annotations that are text are resolved here, in the module of the method; pydantic would look in this one.
+    function.__annotations__ = get_type_hints(function, include_extras=True)
+    return TypeAdapter(method)
 
 
 def parameters_of(method: Callable[..., Awaitable[Any]]) -> dict[str, Any]:
     """Return the JSON schema of a bound method's arguments."""
     try:
         return _adapter(method).json_schema()
-    except PydanticUserError as error:
+    except (PydanticUserError, NameError, TypeError) as error:
         name = getattr(method, "__name__", "tool")
-        raise InvalidInputError(name, f"no JSON schema can be made of its signature: {error.message}") from error
+        raise InvalidInputError(name, f"no JSON schema can be made of its signature: {error}") from error
 
 
 async def call_tool(agent: EnhancedAgentBase, name: str, arguments: dict[str, Any]) -> Any:

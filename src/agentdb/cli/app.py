@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -19,8 +20,8 @@ WRONG_USE = 2
 app = typer.Typer(
     name="agentdb",
     help="PostgreSQL for AI agents: memory, tools, executions and metrics.",
-    epilog="Reads DATABASE_URL, ORGANIZATION_ID and AGENTDB_* from the environment and from .env; without DATABASE_URL a "
-    "server of its own is started. Exit status: 0 done, 1 failed, 2 wrong use or settings.",
+    epilog="Reads DATABASE_URL, ORGANIZATION_ID and AGENTDB_* from the environment and from .env; without DATABASE_URL "
+    "it starts a server of its own. Exit status: 0 done, 1 failed, 2 wrong use or settings.",
     no_args_is_help=True,
     add_completion=False,
     # A traceback with local variables would show a password; errors of ours are one line, all others plain tracebacks.
@@ -36,13 +37,20 @@ app.add_typer(embedded.app, name="embedded")
 def run(arguments: Sequence[str]) -> int:
     """Run the command line *arguments* and return the exit status."""
     try:
-        app(args=list(arguments), prog_name="agentdb")
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            app(args=list(arguments), prog_name="agentdb")
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else FAILED
     except AgentDBError as error:
         typer.echo(f"agentdb: {error}", err=True)
         return WRONG_USE if isinstance(error, (ConfigurationError, InvalidInputError)) else FAILED
     return 0
+
+
+def _show_warning(message: Warning | str, *_where: object, **_more: object) -> None:
+    """Print a warning as one line: where in the code it came from helps nobody at a command line."""
+    typer.echo(f"agentdb: warning: {message}", err=True)
 
 
 def _print_version(is_wanted: bool) -> None:

@@ -33,7 +33,8 @@ FROM pg_roles WHERE rolname = current_user
 """
 _UNGUARDED = """
 SELECT array_agg(relname::text ORDER BY relname) FROM pg_class
-WHERE oid = ANY ($1::regclass[]) AND NOT (relrowsecurity AND EXISTS (SELECT FROM pg_policy WHERE polrelid = pg_class.oid))
+WHERE oid = ANY ($1::regclass[])
+    AND NOT (relrowsecurity AND EXISTS (SELECT FROM pg_policy WHERE polrelid = pg_class.oid))
 """
 
 

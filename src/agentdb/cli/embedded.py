@@ -42,7 +42,7 @@ def url(
         bool, typer.Option("--admin", help="As the owner of the tables, whom row-level security does not bind.")
     ] = False,
 ) -> None:
-    """Start the embedded server if need be, leave it running, and print its URL: psql "$(agentdb embedded url --admin)"."""
+    """Start the embedded server if need be, leave it running, and print its URL: psql "$(agentdb embedded url)"."""
     server = asyncio.run(_start())
     typer.echo(server.admin_url if admin else server.url)
 

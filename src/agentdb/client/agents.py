@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource
 from agentdb.errors import ConflictError, InvalidInputError, NotFoundError
-from agentdb.ids import uuid7
+from agentdb.ids import uuid7_text
 from agentdb.models import Agent, AgentCategory, AgentConfig, from_row
 from agentdb.validation import check_json, check_limit, check_offset, check_text
 
@@ -39,7 +39,7 @@ class Agents(Resource):
             raise InvalidInputError("config", f"expected an AgentConfig, got {type(config).__name__}.")
         rows = await self._fetch(
             _SQL["register"],
-            config.id or str(uuid7()),
+            config.id or uuid7_text(),
             config.name,
             config.version,
             config.category.value,

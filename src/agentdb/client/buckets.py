@@ -22,7 +22,7 @@ def time_zone(name: str) -> tzinfo:
         return UTC  # also where the system has no time zone database
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError, TypeError):
+    except (KeyError, OSError, ValueError, TypeError):  # ZoneInfoNotFoundError is a KeyError
         raise InvalidInputError("timezone", "is not the name of a time zone, like Europe/Berlin.") from None
 
 

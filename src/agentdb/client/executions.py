@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource, known_uuid
 from agentdb.errors import ConflictError, InvalidInputError, NotFoundError
-from agentdb.ids import keyed_uuid, uuid7
+from agentdb.ids import keyed_uuid, uuid7_text
 from agentdb.models import Execution, ExecutionTree, TokenUsage, from_row
 from agentdb.validation import check_json, check_limit, check_text, check_time, checked, storable_text
 
@@ -130,7 +130,7 @@ class Executions(Resource):
         """
         agent = check_text(agent_id, "agent_id")
         key = None if idempotency_key is None else check_text(idempotency_key, "idempotency_key")
-        id = uuid7() if key is None else keyed_uuid(agent, key)
+        id = uuid7_text() if key is None else keyed_uuid(agent, key)
         parent = running_id(self._client) if parent_id is None else str(known_uuid("execution", parent_id))
         text = check_json(task, "task")
         rows = await self._fetch(_SQL["start"], id, agent, parent, text, _model(model), agent=agent, execution=parent)

@@ -31,6 +31,9 @@ _SQL: Final = load_queries("memories")
 _MAX_QUERY_CHARACTERS: Final = 20_000
 _ATTEMPTS: Final = 3
 
+Ids = dict[tuple[str, bytes], str]
+"""The id that a row got, by what equal rows have in common."""
+
 
 class MemoryChanges(TypedDict, total=False):
     """What `Memories.update` may change."""
@@ -299,44 +302,44 @@ class Memories(Resource):
             if error.constraint != "agent_memories_pkey" or self._client.in_transaction:
                 raise
             ids = await self._insert_rest(unique, refuses_duplicates, error)
-        by_key = {row.key: id for row, id in zip(unique.rows, ids, strict=True)}
-        return [by_key[row.key] for row in rows]
+        return [ids[row.key] for row in rows]
 
-    async def _insert_rest(
-        self, unique: UniqueRows, refuses_duplicates: bool, conflict: ConflictError
-    ) -> builtins.list[str]:
+    async def _insert_rest(self, unique: UniqueRows, refuses_duplicates: bool, conflict: ConflictError) -> Ids:
         """Store those of the rows that are not there under their own id; raise *conflict* if that explains nothing."""
         found = await self._fetch(_SQL["hashes"], [row.id for row in unique.rows])
         landed = {row["id"]: row["content_hash"] for row in found}
         if not landed or any(landed.get(row.id, row.content_hash) != row.content_hash for row in unique.rows):
             raise conflict
-        kept = [(row, copies) for row, copies in zip(unique.rows, unique.copies, strict=True) if row.id not in landed]
-        rest = UniqueRows([row for row, _ in kept], [copies for _, copies in kept])
-        stored = iter(await self._insert(rest, refuses_duplicates) if kept else [])
-        return [str(row.id) if row.id in landed else next(stored) for row in unique.rows]
+        rest = unique.without(landed.keys())
+        stored = await self._insert(rest, refuses_duplicates) if rest.rows else {}
+        return {row.key: row.id for row in unique.rows} | stored
 
-    async def _insert(self, unique: UniqueRows, refuses_duplicates: bool) -> builtins.list[str]:
-        execution_id = running_id(self._client)
-        if len(unique.rows) == 1:
-            row = unique.rows[0]
-            sql, named = _SQL["store"], row.agent_id
-            arguments: builtins.list[object] = [refuses_duplicates, execution_id, *row, unique.copies[0]]
-        else:
-            sql, named = _SQL["store_many"], None
-            arguments = [refuses_duplicates, execution_id, *array_parameters(unique)]
+    async def _insert(self, unique: UniqueRows, refuses_duplicates: bool) -> Ids:
+        """Send the rows, again if they collided with another transaction; return the id of each by its key."""
         # A transaction of the caller's is lost as a whole: only the caller can run it again.
         attempts = 1 if self._client.in_transaction else _ATTEMPTS
         while True:
             attempts -= 1
             try:
-                return [row["id"] for row in await self._fetch(sql, *arguments, agent=named)]
+                return await self._send(unique, refuses_duplicates)
             except TransactionConflictError:
                 if not attempts:
                     raise
-            except NotFoundError:
-                if named is not None:
-                    raise
-                raise await self._unknown_agents(row.agent_id for row in unique.rows) from None
+
+    async def _send(self, unique: UniqueRows, refuses_duplicates: bool) -> Ids:
+        execution_id = running_id(self._client)
+        if len(unique.rows) == 1:
+            row = unique.rows[0]
+            arguments = (refuses_duplicates, execution_id, *row, unique.copies[0])
+            return {row.key: (await self._fetch(_SQL["store"], *arguments, agent=row.agent_id))[0]["id"]}
+        parameters = array_parameters(unique)
+        try:
+            there = await self._fetch(_SQL["store_many"], refuses_duplicates, execution_id, *parameters)
+        except NotFoundError:
+            raise await self._unknown_agents(row.agent_id for row in unique.rows) from None
+        ids = {row.key: row.id for row in unique.rows}
+        ids.update(((row["agent_id"], row["content_hash"]), row["id"]) for row in there)
+        return ids
 
 
 def _refuses(on_duplicate: OnDuplicate) -> bool:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from uuid import UUID
 
 from agentdb.errors import DimensionMismatchError, InvalidInputError
-from agentdb.ids import keyed_uuid, uuid7
+from agentdb.ids import keyed_uuid, uuid7_text
 from agentdb.models import MemoryEntry
 from agentdb.postgres.vector import pack_vector
 from agentdb.validation import check_json
@@ -28,7 +27,7 @@ CHUNK_CHARACTERS: Final = 4_000_000
 class MemoryRow(NamedTuple):
     """One row, in the order of the parameters of the block `store`."""
 
-    id: UUID
+    id: str
     agent_id: str
     content: str
     content_hash: bytes
@@ -86,13 +85,13 @@ def memory_row(entry: MemoryEntry, embedder: Embedder | None, field: str) -> Mem
     )
 
 
-def _row_id(entry: MemoryEntry, field: str) -> UUID:
+def _row_id(entry: MemoryEntry, field: str) -> str:
     if entry.id is None:
         key = entry.idempotency_key
-        return uuid7() if key is None else keyed_uuid(entry.agent_id, key)
+        return uuid7_text() if key is None else str(keyed_uuid(entry.agent_id, key))
     if entry.idempotency_key is not None:
         raise InvalidInputError(f"{field}.idempotency_key", "an id is one already; give one of them.")
-    return UUID(entry.id)
+    return entry.id
 
 
 def _embedding_model(entry: MemoryEntry, dimensions: int, embedder: Embedder | None, field: str) -> str:
@@ -126,6 +125,11 @@ class UniqueRows:
 
     rows: list[MemoryRow]
     copies: list[int]
+
+    def without(self, ids: Collection[str]) -> UniqueRows:
+        """Return those whose id is not among *ids*."""
+        kept = [index for index, row in enumerate(self.rows) if row.id not in ids]
+        return UniqueRows([self.rows[index] for index in kept], [self.copies[index] for index in kept])
 
 
 def unique_rows(rows: Sequence[MemoryRow]) -> UniqueRows:

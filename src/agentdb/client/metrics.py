@@ -10,13 +10,11 @@ from agentdb.client.buckets import bucket_edges, time_zone
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource
 from agentdb.errors import ConflictError, InvalidInputError, NotFoundError
-from agentdb.ids import keyed_uuid, uuid7
+from agentdb.ids import keyed_uuid, uuid7_text
 from agentdb.models import Bucket, MetricPoint, MetricSeries, MetricSummary, from_row
 from agentdb.validation import check_json, check_number, check_text, checked
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from agentdb.postgres.driver import Record
 
 __all__ = ["Metrics"]
@@ -70,7 +68,7 @@ class Metrics(Resource):
         )
         row = _row(point, "point")
         await self._execute(_SQL["record"], *row, agent=agent_id)
-        return str(row[0])
+        return row[0]
 
     async def record_many(self, points: Iterable[MetricPoint]) -> None:
         """
@@ -132,13 +130,13 @@ class Metrics(Resource):
         return from_row(MetricSeries, {"name": name, "unit": unit, "bucket": bucket, "buckets": buckets})
 
 
-def _row(point: MetricPoint, field: str) -> tuple[UUID, str, str, float, str, str, datetime | None]:
+def _row(point: MetricPoint, field: str) -> tuple[str, str, str, float, str, str, datetime | None]:
     """Return the row that *point* becomes, in the order of the parameters of the block `record`."""
     if not isinstance(point, MetricPoint):
         raise InvalidInputError(field, f"expected a MetricPoint, got {type(point).__name__}.")
     key = point.idempotency_key
     return (
-        uuid7() if key is None else keyed_uuid(point.agent_id, key),
+        uuid7_text() if key is None else str(keyed_uuid(point.agent_id, key)),
         point.agent_id,
         point.name,
         point.value,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource, known_uuid
 from agentdb.errors import ConflictError, InvalidInputError, NotFoundError
-from agentdb.ids import keyed_uuid, uuid7
+from agentdb.ids import keyed_uuid, uuid7_text
 from agentdb.models import LearningPattern, from_row
 from agentdb.validation import check_json, check_limit, check_number, check_text
 
@@ -71,7 +71,7 @@ class Patterns(Resource):
         text = check_json(content, "content")
         rows = await self._fetch(
             _SQL["record"],
-            uuid7() if key is None else keyed_uuid(agent, key),
+            uuid7_text() if key is None else keyed_uuid(agent, key),
             agent,
             check_text(pattern_type, "pattern_type", at_most=100),
             check_text(name, "name", at_least=0),

@@ -6,7 +6,7 @@ The one import of the generated Prisma client: a subclass that runs on our engin
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from agentdb.engine.schema import parse_schema
 from agentdb.postgres.driver import Driver
 
 if TYPE_CHECKING:
-    from agentdb.prisma_client import Prisma
+    from agentdb.prisma_client import Prisma as Prisma  # the type, for those who may not import the package themselves
 
 __all__ = ["scoped_prisma"]
 
@@ -62,34 +62,47 @@ def _client_class() -> type[Any]:
         """The generated client, bound to one organization."""
 
         _scope: Scope  # not set by the constructor: a client that nobody bound can run nothing
+        _connected: Any = None  # the engine, once it is connected
 
         def _prepare(self, method: str, model: type | None, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
             return self._scope.apply(getattr(model, "__prisma_model__", ""), method, arguments)
 
         @property
         def _engine(self) -> Any:
-            if self._internal_engine is None:
-                _finish(self.connect())
-            return self._internal_engine
+            engine = self._internal_engine
+            return _Unconnected(self) if engine is None or engine is not self._connected else engine
 
         @_engine.setter
         def _engine(self, engine: Any) -> None:
             self._internal_engine = engine
 
+        async def connect(self, *arguments: Any, **options: Any) -> None:
+            await super().connect(*arguments, **options)
+            self._connected = self._internal_engine
+
         def _copy(self) -> Any:
             copy = super()._copy()
             copy._scope = self._scope
+            copy._connected = self._connected
             return copy
 
     ScopedPrisma.__name__ = ScopedPrisma.__qualname__ = Prisma.__name__
     return ScopedPrisma
 
 
-def _finish(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine that has nothing to wait for: to connect a client that borrows its driver."""
-    try:
-        coroutine.send(None)
-    except StopIteration:
-        return
-    coroutine.close()
-    raise RuntimeError("a client that borrows its driver had to wait for something when it connected")
+class _Unconnected:
+    """
+    Stands in for a client's engine until it is connected: connects it, then passes the call on.
+
+    Several first calls at once may each connect it; to the engine that is the same as one.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
+        async def connect_and_call(*arguments: Any, **options: Any) -> Any:
+            await self._client.connect()
+            return await getattr(self._client._engine, method)(*arguments, **options)
+
+        return connect_and_call

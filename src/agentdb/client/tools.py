@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource, unknown_agent
 from agentdb.errors import InvalidInputError, NotFoundError
-from agentdb.ids import uuid7
+from agentdb.ids import uuid7_text
 from agentdb.models import Tool, from_row
 from agentdb.validation import check_json, check_limit, check_number, check_text
 
@@ -49,7 +49,7 @@ class Tools(Resource):
         owner = None if owner_agent_id is None else check_text(owner_agent_id, "owner_agent_id")
         rows = await self._fetch(
             _SQL["register"],
-            uuid7(),
+            uuid7_text(),
             check_text(name, "name"),
             check_text(description, "description", at_least=0, at_most=100_000),
             _schema(parameters),

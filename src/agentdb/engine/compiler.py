@@ -14,18 +14,24 @@ from functools import lru_cache
 from typing import Any
 
 from agentdb.engine.executor import Run, Scope, compile_plan
-from agentdb.engine.plan import parse_plan
+from agentdb.engine.plan_reader import read_plan
 from agentdb.engine.schema import Datamodel, parse_schema
-from agentdb.engine.wasm import CompileError, QueryCompiler
+from agentdb.engine.wasm import CompileError, CompilerTrapError, QueryCompiler
 
 RunPlan = Callable[[Run, Scope], Awaitable[Any]]
 
 MAX_PLANS = 2000
 """How many plans are kept; the one unused for longest goes first."""
 
+MAX_KEPT_CHARACTERS = 64_000
+"""A request longer than this is hardly ever made twice, and its plan is large: it is not kept."""
+
+_PLACEHOLDER = '"$type":"Param"'
+_REFUSED: Any = object()
+
 
 class PlaceholderRefusedError(Exception):
-    """The compiler takes no placeholder at some place of this request: it must be sent with its values in it."""
+    """The compiler takes no placeholder at some place of this request, or no such request: send it with its values."""
 
 
 class Planner:
@@ -36,7 +42,7 @@ class Planner:
         self._schema = schema
         self._schema_name = schema_name
         self._max_plans = max_plans
-        self._plans: OrderedDict[str, RunPlan | PlaceholderRefusedError] = OrderedDict()
+        self._plans: OrderedDict[str, RunPlan] = OrderedDict()
         self._lock = threading.Lock()
         self._compiler: QueryCompiler | None = None
 
@@ -51,42 +57,41 @@ class Planner:
         Return the plan of a request.
 
         Raises:
-            PlaceholderRefusedError: The request has to be sent without placeholders.
-            CompileError: Prisma refuses the request.
+            PlaceholderRefusedError: The request has placeholders and has to be sent without.
+            CompileError: Prisma refuses the request, which has none.
+            CompilerTrapError: The compiler crashed on the request, which has none.
         """
-        found = self._plans.get(text)
-        if found is None:
-            found = self._compile(text)
+        plan = self._plans.get(text)
+        if plan is None:
+            plan = self._compile(text)
         else:
-            self._touch(text)
-        if isinstance(found, PlaceholderRefusedError):
-            raise found.with_traceback(None)
-        return found
+            try:  # noqa: SIM105 - suppress() would cost half a microsecond
+                self._plans.move_to_end(text)
+            except KeyError:
+                pass  # another thread just evicted it
+        if plan is _REFUSED:
+            raise PlaceholderRefusedError
+        return plan
 
     def __len__(self) -> int:
         return len(self._plans)
 
-    def _touch(self, text: str) -> None:
-        try:
-            self._plans.move_to_end(text)
-        except KeyError:  # another thread just evicted it
-            pass
-
-    def _compile(self, text: str) -> RunPlan | PlaceholderRefusedError:
+    def _compile(self, text: str) -> RunPlan:
         self.start()
         assert self._compiler is not None
-        made: RunPlan | PlaceholderRefusedError
         try:
-            made = compile_plan(parse_plan(self._compiler.compile(text)))
-        except CompileError as error:
-            if "Placeholder" not in error.message:
+            plan = compile_plan(read_plan(self._compiler.compile(text)))
+        except (CompileError, CompilerTrapError):
+            if _PLACEHOLDER not in text:
                 raise
-            made = PlaceholderRefusedError()
-        with self._lock:
-            self._plans[text] = made
-            while len(self._plans) > self._max_plans:
-                self._plans.popitem(last=False)
-        return made
+            # If it is the request that is wrong and not the placeholder, the error will name the value itself.
+            plan = _REFUSED
+        if len(text) <= MAX_KEPT_CHARACTERS:
+            with self._lock:
+                self._plans[text] = plan
+                while len(self._plans) > self._max_plans:
+                    self._plans.popitem(last=False)
+        return plan
 
 
 @lru_cache(maxsize=16)

@@ -1,39 +1,33 @@
 """
 The engine behind a generated client: connect, query, batch, transactions. It awaits and decides nothing of its own.
 
-It stands in for the abstract engine of prisma-client-py: the client reaches it through ``_engine`` for transactions and
-through `with_engine` for everything else.
+It stands in for the abstract engine of prisma-client-py: the client reaches it through ``_engine``. Whatever goes wrong
+leaves it as an error of the client's own package, from what caused it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 from agentdb.engine import raw
 from agentdb.engine.compiler import PlaceholderRefusedError, Planner, planner_for
-from agentdb.engine.errors import QueryError, transaction_closed, transaction_not_started
+from agentdb.engine.errors import FAILURES, QueryError
 from agentdb.engine.executor import Run
-from agentdb.engine.request import Call, Dialect, build_request
-from agentdb.errors import PoolTimeoutError
+from agentdb.engine.package import Package
+from agentdb.engine.request import Call, build_request
+from agentdb.engine.transactions import Transactions
+from agentdb.engine.values import jsonable
+from agentdb.errors import AgentDBError
 from agentdb.postgres.driver import Driver, Transaction
 from agentdb.postgres.pool import Pool
 from agentdb.postgres.url import parse_url
 
 DEFAULT_SCHEMA = "public"
-
-
-@dataclass(slots=True)
-class OpenTransaction:
-    """An interactive transaction: its driver and the timer that will end it."""
-
-    driver: Transaction
-    timer: asyncio.TimerHandle | None = None
 
 
 class Engine:
@@ -44,43 +38,61 @@ class Engine:
     of its own to the URL that `connect` is given.
     """
 
-    def __init__(self, schema: str, default_url: Callable[[], str], driver: Driver | None = None) -> None:
+    def __init__(
+        self, package: Package, schema: str, default_url: Callable[[], str], driver: Driver | None = None
+    ) -> None:
+        self._package = package
         self._schema = schema
         self._default_url = default_url
+        self._borrowed = driver
         self._driver = driver
-        self._is_transaction = isinstance(driver, Transaction)
+        self._is_inside = isinstance(driver, Transaction)
         self._pool: Pool | None = None
         self._planner: Planner | None = None
-        self._transactions: dict[str, OpenTransaction] = {}
-        self._closed: dict[str, str] = {}
-        self._ids = itertools.count(1)
-        self._endings: set[asyncio.Task[None]] = set()
+        self._transactions = Transactions()
+        self._stopping: asyncio.Task[None] | None = None
 
     # -- lifecycle: the names are those of prisma-client-py's abstract engine
 
     async def connect(self, timeout: timedelta, datasources: Sequence[Mapping[str, str]] | None = None) -> None:
-        """Open the pool and load the compiler; both only once."""
-        if self._driver is None:
-            options = parse_url(datasources[0]["url"] if datasources else self._default_url())
-            pool = Pool(options)
+        """
+        Open the pool and load the compiler; both only once.
+
+        Raises:
+            EngineConnectionError: The client's own; the database cannot be reached, or not in time.
+        """
+        try:
             async with asyncio.timeout(timeout.total_seconds()):
-                await pool.open()
+                schema_name = DEFAULT_SCHEMA if self._borrowed else await self._open_pool(datasources)
+                if self._planner is None:
+                    planner = planner_for(self._schema, schema_name)
+                    # In a thread: where no compiled form of the compiler is cached, making one takes seconds.
+                    await asyncio.to_thread(planner.start)
+                    self._planner = planner
+        except FAILURES as error:
+            raise self._package.own_error(error) from error
+        except TimeoutError as error:
+            text = f"Could not connect to the database within {timeout.total_seconds():g} s."
+            raise self._package.connection_error(text) from error
+        except AgentDBError as error:
+            raise self._package.connection_error(str(error)) from error
+
+    async def _open_pool(self, datasources: Sequence[Mapping[str, str]] | None) -> str:
+        """Open the pool, unless it is open; return the database schema that the URL names."""
+        if self._pool is None:
+            pool = Pool(parse_url(datasources[0]["url"] if datasources else self._default_url()))
+            await pool.open()
             self._pool, self._driver = pool, pool.driver()
-            self._planner = planner_for(self._schema, options.schema or DEFAULT_SCHEMA)
-        elif self._planner is None:
-            self._planner = planner_for(self._schema, DEFAULT_SCHEMA)
-        self._planner.start()
+        return self._pool.options.schema or DEFAULT_SCHEMA
 
     def close(self, *, timeout: timedelta | None = None) -> None:
         """Nothing can be closed without awaiting; `aclose` does it."""
 
     async def aclose(self, *, timeout: timedelta | None = None) -> None:
         """Roll back what is still open and close the pool, if it is ours."""
-        for id_ in list(self._transactions):
-            await self._end(id_, "it was open when the client disconnected.", Transaction.rollback)
-        pool, self._pool = self._pool, None
+        await self._transactions.close()
+        pool, self._pool, self._driver = self._pool, None, self._borrowed
         if pool is not None:
-            self._driver = None
             await pool.close()
 
     def stop(self, *, timeout: timedelta | None = None) -> None:
@@ -91,112 +103,98 @@ class Engine:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return
-        self._keep(loop.create_task(self.aclose()))
+        self._stopping = loop.create_task(self.aclose())
+
+    async def metrics(self, **_options: Any) -> Any:
+        """Refuse: the metrics are the Rust engine's."""
+        with self._own_errors():
+            raise QueryError("P2036", "Metrics are those of the Rust engine; this engine has none.")
 
     # -- queries
 
-    @property
-    def planner(self) -> Planner:
-        """The planner of the client's schema."""
+    async def run(self, call: Call, transaction_id: str | None = None) -> Any:
+        """Run one call of the client, in one of its open transactions or alone, and return its ``result``."""
+        driver = self._driver
+        if driver is None or self._planner is None:
+            raise self._package.not_connected()
+        try:
+            if transaction_id is None:
+                return await self._run(call, driver, is_inside=self._is_inside)
+            async with self._transactions.use(transaction_id) as transaction:
+                return await self._run(call, transaction, is_inside=True)
+        except FAILURES as error:
+            raise self._package.own_error(error, call) from error
+
+    async def run_together(self, calls: Sequence[Call], transaction_id: str | None = None) -> None:
+        """Run several calls, all or none."""
+        driver = self._driver
+        if driver is None or self._planner is None:
+            raise self._package.not_connected()
+        call: Call | None = None
+
+        async def run_all(outer: Driver) -> None:
+            nonlocal call
+            async with outer.transaction() as transaction:
+                for call in calls:
+                    await self._run(call, transaction, is_inside=True)
+
+        try:
+            if transaction_id is None:
+                await run_all(driver)
+            else:
+                async with self._transactions.use(transaction_id, "batch query") as opened:
+                    await run_all(opened)
+        except FAILURES as error:
+            raise self._package.own_error(error, call) from error
+
+    async def _run(self, call: Call, driver: Driver, *, is_inside: bool) -> Any:
+        """Run one call on *driver*, which is a transaction if *is_inside*, and return what its ``result`` is."""
+        if call.model is None or call.method in raw.METHODS:
+            return await raw.run(call, driver)
         assert self._planner is not None
-        return self._planner
-
-    def driver(self, transaction_id: str | None) -> Driver:
-        """
-        Return the pool's driver, or that of an open transaction.
-
-        Raises:
-            QueryError: The transaction is closed (P2028).
-        """
-        if transaction_id is None:
-            assert self._driver is not None
-            return self._driver
-        return self._open(transaction_id).driver
-
-    async def query(self, call: Call, dialect: Dialect, driver: Driver) -> Any:
-        """Run one Prisma query and return its result."""
-        planner = self.planner
+        planner, dialect = self._planner, self._package.dialect
         request = build_request(call, planner.datamodel, dialect)
         try:
             plan = planner.plan(request.text)
         except PlaceholderRefusedError:
             request = build_request(call, planner.datamodel, dialect, literal=True)
             plan = planner.plan(request.text)
-        is_in_transaction = driver is not self._driver or self._is_transaction
-        return await plan(Run(driver, is_in_transaction=is_in_transaction), request.scope)
-
-    async def query_raw(self, sql: str, parameters: Sequence[Any], driver: Driver) -> dict[str, Any]:
-        """Run SQL as it is and return ``{"columns", "types", "rows"}``."""
-        result: dict[str, Any] = await driver.fetch(sql, parameters, bind=raw.bind)
-        return result
-
-    async def execute_raw(self, sql: str, parameters: Sequence[Any], driver: Driver) -> int:
-        """Run SQL as it is and return how many rows it touched; without parameters it may be several statements."""
-        if parameters:
-            return await driver.execute(sql, parameters, bind=raw.bind)
-        return raw.row_count(await driver.script(sql))
-
-    async def together(self, work: Callable[[Driver], Awaitable[None]], driver: Driver) -> None:
-        """Do *work* in one transaction."""
-        async with driver.transaction() as transaction:
-            await work(transaction)
+        result = await plan(Run(driver, is_in_transaction=is_inside), request.scope)
+        return jsonable(result) if call.method == "group_by" else result
 
     # -- interactive transactions
 
     async def start_transaction(self, *, content: str) -> str:
         """
-        Open a transaction.
+        Open a transaction and return its id.
 
         Args:
             content: JSON with ``timeout`` (how long it may stay open) and ``max_wait`` (how long to wait for a
                 connection), in milliseconds.
         """
         options = json.loads(content)
-        try:
-            driver = await self.driver(None).begin(timeout_seconds=options["max_wait"] / 1000)
-        except PoolTimeoutError as error:
-            raise transaction_not_started(str(error)) from error
-        id_ = f"tx{next(self._ids)}"
-        open_ = self._transactions[id_] = OpenTransaction(driver)
-        milliseconds = options["timeout"]
-        open_.timer = asyncio.get_running_loop().call_later(milliseconds / 1000, self._expire, id_, milliseconds)
-        return id_
+        if self._driver is None:
+            raise self._package.not_connected()
+        with self._own_errors():
+            return await self._transactions.start(
+                self._driver,
+                max_wait_seconds=options["max_wait"] / 1000,
+                timeout_seconds=options["timeout"] / 1000,
+            )
 
     async def commit_transaction(self, transaction_id: str) -> None:
         """Commit and forget the transaction."""
-        self._open(transaction_id)
-        await self._end(transaction_id, "it was committed.", Transaction.commit)
+        with self._own_errors():
+            await self._transactions.commit(transaction_id)
 
     async def rollback_transaction(self, transaction_id: str) -> None:
         """Roll back and forget the transaction."""
-        self._open(transaction_id)
-        await self._end(transaction_id, "it was rolled back.", Transaction.rollback)
+        with self._own_errors():
+            await self._transactions.roll_back(transaction_id)
 
-    def _open(self, id_: str) -> OpenTransaction:
-        open_ = self._transactions.get(id_)
-        if open_ is None:
-            raise transaction_closed(self._closed.get(id_, "it is not known to this client."))
-        return open_
-
-    async def _end(self, id_: str, reason: str, how: Callable[[Transaction], Awaitable[None]]) -> None:
-        open_ = self._transactions.pop(id_)
-        self._closed[id_] = reason
-        if len(self._closed) > 1000:
-            del self._closed[next(iter(self._closed))]
-        if open_.timer is not None:
-            open_.timer.cancel()
-        await how(open_.driver)
-
-    def _expire(self, id_: str, milliseconds: int) -> None:
-        if id_ in self._transactions:
-            reason = f"the timeout of this transaction was {milliseconds} ms and it has passed; it was rolled back."
-            self._keep(asyncio.get_running_loop().create_task(self._end(id_, reason, Transaction.rollback)))
-
-    def _keep(self, task: asyncio.Task[None]) -> None:
-        self._endings.add(task)
-        task.add_done_callback(self._endings.discard)
-
-    async def metrics(self, **_options: Any) -> Any:
-        """The Rust engine's metrics, which this engine has none of."""
-        raise QueryError("P2036", "Metrics are those of the Rust engine; this engine has none.")
-
+    @contextmanager
+    def _own_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except FAILURES as error:
+            raise self._package.own_error(error) from error

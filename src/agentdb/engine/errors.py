@@ -13,12 +13,12 @@ from typing import Any
 
 from agentdb.engine.executor import PlanFailedError
 from agentdb.engine.statement import TooManyParametersError
-from agentdb.engine.values import UnfitValueError
 from agentdb.engine.wasm import CompileError, CompilerTrapError
 from agentdb.errors import (
     ConnectionFailedError,
     DatabaseError,
     InvalidArgumentError,
+    NotConnectedError,
     PoolTimeoutError,
     QueryTimeoutError,
     TransactionClosedError,
@@ -56,15 +56,17 @@ class QueryError(Exception):
         }
 
 
-TRANSLATED = (
+FAILURES = (
+    QueryError,
     CompileError,
     CompilerTrapError,
     DatabaseError,
+    NotConnectedError,
     PlanFailedError,
     TooManyParametersError,
-    UnfitValueError,
-    ArithmeticError,
-    ValueError,
+    ArithmeticError,  # of a conversion: a date out of range
+    RecursionError,  # of a request that is nested too deeply
+    ValueError,  # of a conversion: text that is no number
 )
 """Everything that running a query may raise on purpose."""
 
@@ -255,12 +257,28 @@ def _quoted_name(error: DatabaseError) -> str:
 
 
 def transaction_closed(reason: str) -> QueryError:
-    """A transaction that was committed, rolled back or ran out of time was used."""
-    text = f"Transaction already closed: {reason}"
-    return QueryError("P2028", f"Transaction API error: {text}", {"error": text}, text)
+    """A transaction was used that was committed, rolled back or ran out of time."""
+    return _transaction_failed(f"Transaction already closed: {reason}")
+
+
+def transaction_aborted(reason: str) -> QueryError:
+    """A transaction was committed in which a statement had failed, so that the server rolled it back."""
+    return _transaction_failed(f"The transaction could not be committed: {reason}")
+
+
+def transaction_not_found() -> QueryError:
+    """A transaction was used that this client has not opened."""
+    return _transaction_failed(
+        "Transaction not found. Transaction ID is invalid, refers to an old closed transaction Prisma doesn't have "
+        "information about anymore, or was obtained before disconnecting."
+    )
 
 
 def transaction_not_started(reason: str) -> QueryError:
     """No transaction could be opened in time."""
-    text = f"Unable to start a transaction in the given time. {reason}"
+    return _transaction_failed(f"Unable to start a transaction in the given time. {reason}")
+
+
+def _transaction_failed(text: str) -> QueryError:
+    # The generated client looks at the bare text to tell an expired transaction from other troubles.
     return QueryError("P2028", f"Transaction API error: {text}", {"error": text}, text)

@@ -7,28 +7,40 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agentdb.engine import plan
-from agentdb.engine.statement import field_decoder
+from agentdb.engine.binding import Enums, field_converts
 
-Enums = Mapping[str, Mapping[str, str]]
+MapValue = Callable[[Any], Any]
 
 
-def map_shape(shape: plan.Shape, enums: Enums) -> Callable[[Any], Any]:
+def map_shape(shape: plan.Shape, enums: Enums) -> MapValue:
     """Return the function that gives a value the form *shape*."""
     match shape:
         case plan.AffectedRowsShape():
             return lambda count: {"count": count}
-        case plan.FieldShape():
-            convert = field_decoder(shape, enums, None)
-            return convert or (lambda value: value)
+        case plan.FieldShape(column):
+            one = _map_object(plan.ObjectShape({"value": shape}, None, skip_nulls=False), enums)
+            return lambda value: one({column: value})["value"]
         case plan.ObjectShape():
             return _map_object(shape, enums)
 
 
-def _map_object(shape: plan.ObjectShape, enums: Enums) -> Callable[[Any], Any]:
-    fields = [_field(name, field, enums) for name, field in shape.fields.items()]
+def _map_object(shape: plan.ObjectShape, enums: Enums) -> MapValue:
+    scalars = [(name, field) for name, field in shape.fields.items() if isinstance(field, plan.FieldShape)]
+    columns = [(name, field.column) for name, field in scalars]
+    converts, lists = field_converts(scalars, enums, [None] * len(scalars))
+    nested = [(name, _nested(name, field, enums)) for name, field in shape.fields.items() if (name, field) not in scalars]
 
     def one(record: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: read(record) for name, read in fields}
+        fields = {name: record[column] for name, column in columns}
+        for name, convert in converts:
+            value = fields[name]
+            if value is not None:
+                fields[name] = convert(value)
+        for name, convert in lists:
+            fields[name] = convert(fields[name])
+        for name, read in nested:
+            fields[name] = read(record)
+        return fields
 
     def many(value: Any) -> Any:
         if isinstance(value, str):
@@ -40,14 +52,8 @@ def _map_object(shape: plan.ObjectShape, enums: Enums) -> Callable[[Any], Any]:
     return many
 
 
-def _field(name: str, shape: plan.Shape, enums: Enums) -> tuple[str, Callable[[Mapping[str, Any]], Any]]:
-    convert = map_shape(shape, enums)
-    match shape:
-        case plan.FieldShape(column):
-            return name, lambda record: convert(record[column])
-        case plan.ObjectShape(source=None):
-            return name, convert
-        case plan.ObjectShape(source=source):
-            return name, lambda record: convert(record[source])
-        case _:
-            raise plan.UnknownPlanError(f"The query compiler put a row count into field {name!r}.")
+def _nested(name: str, shape: plan.Shape, enums: Enums) -> Callable[[Mapping[str, Any]], Any]:
+    if not isinstance(shape, plan.ObjectShape):
+        raise plan.UnknownPlanError(f"The query compiler put a row count into field {name!r}.")
+    read, source = _map_object(shape, enums), shape.source
+    return read if source is None else lambda record: read(record[source])

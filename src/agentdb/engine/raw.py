@@ -1,4 +1,4 @@
-"""Raw queries: values in and rows out as ``query_raw`` and ``execute_raw`` of the generated client know them. Pure."""
+"""Raw queries: values in and rows out as ``query_raw`` and ``execute_raw`` of the generated client know them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,24 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from agentdb.engine.values import Convert, column_fix, encoder, raw_type, raw_value
-from agentdb.postgres.driver import PgType, Record, Statement
+from agentdb.engine.request import Call
+from agentdb.engine.values import Convert, UnfitValueError, column_fix, encoder, raw_type, raw_value
+from agentdb.postgres.driver import Driver, PgType, Record, Statement
+
+METHODS = frozenset({"query_raw", "query_first", "execute_raw"})
+"""The methods of the generated client that take SQL as it is."""
+
+
+async def run(call: Call, driver: Driver) -> dict[str, Any] | int:
+    """Run the SQL of *call*: return its rows with names and types, of ``execute_raw`` the number of rows it touched."""
+    sql, parameters = call.arguments["query"], call.arguments.get("parameters") or ()
+    if call.method != "execute_raw":
+        result: dict[str, Any] = await driver.fetch(sql, parameters, bind=bind)
+        return result
+    if parameters:
+        return await driver.execute(sql, parameters, bind=bind)
+    # without parameters it may be several statements
+    return row_count(await driver.script(sql))
 
 
 class RawBinding:
@@ -26,8 +42,8 @@ class RawBinding:
         if len(arguments) != len(self._encoders):
             return arguments
         return [
-            value if value is None or convert is None else convert(plain(value))
-            for value, convert in zip(arguments, self._encoders, strict=True)
+            value if value is None else _encoded(number, plain(value), convert)
+            for number, (value, convert) in enumerate(zip(arguments, self._encoders, strict=True), start=1)
         ]
 
     def decode(self, rows: list[Record]) -> dict[str, Any]:
@@ -48,11 +64,20 @@ def bind(statement: Statement) -> RawBinding:
     return RawBinding(statement)
 
 
+def _encoded(number: int, value: Any, convert: Convert | None) -> Any:
+    try:
+        return value if convert is None else convert(value)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise UnfitValueError(f"Argument ${number} does not fit its parameter: {error}") from error
+
+
 def _decoder(type_: PgType) -> Convert:
     """Return what makes a column's value a raw result's; JSON arrives parsed."""
     base = type_ if type_.element is None else type_.element
     if base.name in {"json", "jsonb"}:
         one: Convert = json.loads
+    elif base.name == "char":
+        one = bytes.decode
     else:
         one = column_fix(base) or raw_value
     if type_.element is None:

@@ -86,7 +86,11 @@ def _json(value: Any) -> str:
 
 
 def _bytes(value: Any) -> bytes:
-    return base64.b64decode(value) if isinstance(value, str) else bytes(value)
+    if isinstance(value, str):
+        return base64.b64decode(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    raise UnfitValueError(f"Bytes were expected, got {type(value).__name__}.")
 
 
 def utc(value: datetime | date | time | str) -> datetime:
@@ -150,10 +154,8 @@ def decoder(field_type: str, column: PgType | None, names: Mapping[str, str] | N
     if field_type == "enum":
         return _names(names or {})
     if column is not None:
-        if column.name == "float4":
-            return _shortest_float32
-        if column.name == "money" and field_type == "decimal":
-            return _money
+        if column.name in _FIXES:
+            return _FIXES[column.name]
         if column.name == "timestamptz" and field_type == "datetime":
             return _instant
         if column.name in _AS_IT_COMES.get(field_type, ()):
@@ -163,17 +165,23 @@ def decoder(field_type: str, column: PgType | None, names: Mapping[str, str] | N
 
 def column_fix(column: PgType) -> Convert | None:
     """Return the repair of a value that the driver delivers imprecisely whatever field it is for."""
-    if column.name == "float4":
-        return _shortest_float32
-    if column.element is not None and column.element.name == "float4":
-        return _list_of(_shortest_float32)
-    return None
+    if column.element is None:
+        return _FIXES.get(column.name)
+    item = _FIXES.get(column.element.name)
+    return None if item is None else _list_of(item)
 
 
 def _names(names: Mapping[str, str]) -> Convert | None:
     if all(database == prisma for database, prisma in names.items()):
         return None
-    return names.__getitem__
+
+    def name(value: str) -> str:
+        try:
+            return names[value]
+        except KeyError:
+            raise UnfitValueError(f"Value {value!r} is not one of the enum's in the schema.") from None
+
+    return name
 
 
 def milliseconds(value: datetime) -> datetime:
@@ -211,6 +219,8 @@ def _shortest_float32(value: float) -> float:
             return candidate
     return value
 
+
+_FIXES: Mapping[str, Convert] = {"float4": _shortest_float32, "money": _money}
 
 _AS_IT_COMES: Mapping[str, frozenset[str]] = {
     "string": frozenset({"text", "varchar", "bpchar", "citext", "name", "xml"}),

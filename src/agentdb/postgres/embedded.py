@@ -105,20 +105,24 @@ class EmbeddedServer:
         if share is None or self._process != os.getpid():
             return False  # A forked child shares its parent's lock, and must not end it.
         _forget(self)
-        with _exclusive(self.data_dir):
-            is_last = _try_lock(share, exclusive=True)
+        try:
+            if not self.data_dir.is_dir():
+                return False  # somebody removed it; the server finds out by itself
+            with _exclusive(self.data_dir):
+                is_last = _try_lock(share, exclusive=True)
+                return is_last and not _keep_note(self.data_dir).exists() and self._cluster.stop()
+        finally:
             os.close(share)
-            if not is_last or _keep_note(self.data_dir).exists():
-                return False
-            return self._cluster.stop()
 
     def stop(self) -> bool:
         """Stop the server now, also for other processes. Return whether it was running."""
+        return stop_embedded(self.data_dir)
+
+    def _drop_share(self) -> None:
         share, self._share = self._share, None
         _forget(self)
         if share is not None:
             os.close(share)
-        return stop_embedded(self.data_dir)
 
 
 _servers: dict[Path, EmbeddedServer] = {}
@@ -184,6 +188,9 @@ def find_embedded(data_dir: Path | None = None) -> EmbeddedServer | None:
 def stop_embedded(data_dir: Path | None = None) -> bool:
     """Stop the embedded server, also for other processes. Return whether it was running."""
     directory = (data_dir or default_data_dir()).expanduser().absolute()
+    ours = _servers.get(directory)
+    if ours is not None:
+        ours._drop_share()
     if not directory.is_dir():
         return False
     with _exclusive(directory):

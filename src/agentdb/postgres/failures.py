@@ -96,7 +96,8 @@ def translate_connect(error: BaseException, options: ConnectionOptions) -> Agent
             else "no answer"
         )
     elif isinstance(error, ssl.SSLError):
-        reason = f"TLS failed: {error.reason or 'handshake error'}"
+        words = getattr(error, "verify_message", None) or getattr(error, "reason", None) or "handshake error"
+        reason = f"TLS failed: {words}"
     elif isinstance(error, OSError):
         reason = f"{_reason(error)}. Is it running? Try `agentdb doctor`"
     elif isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | ValueError):

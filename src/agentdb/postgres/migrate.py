@@ -337,15 +337,12 @@ class _Session:
     async def _apply_at_once(self, migration: Migration, identity: str) -> None:
         # Several statements in one simple query are one transaction, the record included.
         script = migration.script().decode()
-        finish = f"UPDATE {self._table} SET finished_at = now(), applied_steps_count = 1 WHERE id = '{identity}'"
-        await self._raw.execute(f"{self._insert(migration, identity)};\n{script}\n;{finish}")
+        await self._raw.execute(f"{self._insert(migration, identity)};\n{script}\n;{self._finish(identity)}")
 
     async def _apply_alone(self, migration: Migration, identity: str) -> None:
         await self._raw.execute(self._insert(migration, identity))
         await self._raw.execute(migration.script().decode())
-        await self._raw.execute(
-            f"UPDATE {self._table} SET finished_at = now(), applied_steps_count = 1 WHERE id = '{identity}'"
-        )
+        await self._raw.execute(self._finish(identity))
 
     async def _record_failure(self, migration: Migration, identity: str, error: asyncpg.PostgresError) -> None:
         if self._raw.is_closed():
@@ -361,6 +358,11 @@ class _Session:
         return (
             f"INSERT INTO {self._table} (id, checksum, migration_name, started_at) "
             f"VALUES ('{identity}', '{migration.checksum()}', '{name}', clock_timestamp())"
+        )
+
+    def _finish(self, identity: str) -> str:
+        return (
+            f"UPDATE {self._table} SET finished_at = clock_timestamp(), applied_steps_count = 1 WHERE id = '{identity}'"
         )
 
     async def mark_rolled_back(self, name: str) -> bool:

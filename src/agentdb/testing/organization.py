@@ -12,7 +12,8 @@ __all__ = ["TEST_ORGANIZATION_PREFIX", "erase_organization", "new_client"]
 
 TEST_ORGANIZATION_PREFIX = "test-"
 
-# Deleting an agent takes its memories, executions, metrics and patterns along; a tool may name its owner, so it goes first.
+# Deleting an agent takes its memories, executions, metrics and patterns along; a tool may name its owner, so it goes
+# first.
 _TABLES = ("agent_tools", "agents")
 
 

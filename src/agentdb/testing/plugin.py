@@ -1,9 +1,11 @@
 """
-The pytest plugin. It is loaded in every test run of an environment that agentdb is installed in, so it imports nothing of
-agentdb until a fixture of it is used: that keeps other runs quick, and coverage of agentdb itself whole.
+The pytest plugin.
 
-Fixtures: `agentdb_url`, `agentdb_client`, `agentdb_agent`, `agentdb_embedder`. They work with pytest-asyncio in its auto
-and in its strict mode.
+It is loaded in every test run of an environment that agentdb is installed in, so it imports nothing of agentdb until
+one of its fixtures is used: that keeps other runs quick, and the coverage of agentdb itself whole.
+
+Fixtures: `agentdb_url`, `agentdb_client`, `agentdb_agent`, `agentdb_embedder`. They work with pytest-asyncio in its
+auto and in its strict mode.
 """
 
 from __future__ import annotations
@@ -53,8 +55,10 @@ async def agentdb_client(agentdb_url: str) -> AsyncIterator[PrismaAgentClient]:
     """A connected client of an organization that only this test uses; all its rows are gone afterwards."""
     from agentdb.testing.organization import erase_organization, new_client
 
-    async with new_client(agentdb_url) as client:
-        yield client
+    client = new_client(agentdb_url)
+    await client.connect()
+    yield client
+    async with client:  # opens it again if the test has closed it
         await erase_organization(client)
 
 
@@ -78,7 +82,7 @@ async def agentdb_agent(agentdb_client: PrismaAgentClient) -> AsyncIterator[Call
 
 @pytest.fixture
 def agentdb_embedder() -> HashEmbedder:
-    """An embedder without a model: texts that share words are near each other, and a text always gives the same vector."""
+    """An embedder without a model: texts that share words are near each other, and a text gives one vector for ever."""
     from agentdb.testing.embedder import HashEmbedder
 
     return HashEmbedder()

@@ -1,1 +1,87 @@
-def demo() -> None: """x"""
+"""`agentdb demo`: an agent that reads real text, remembers it, answers from memory and reports its metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from agentdb import PrismaAgentClient, Settings
+    from agentdb.cli.demo.agent import Librarian
+    from agentdb.cli.demo.show import Show
+
+__all__ = ["demo"]
+
+
+def demo(
+    ask: Annotated[
+        list[str] | None, typer.Option(metavar="QUESTION", help="Only ask it this; may be given several times.")
+    ] = None,
+) -> None:
+    """
+    Watch an agent read Python's own documentation, remember it, answer questions from memory and report its metrics.
+
+    Uses DATABASE_URL and ORGANIZATION_ID if they are set, else a PostgreSQL server of its own. Run it again and it goes
+    on with what it knows: nothing is stored twice.
+    """
+    asyncio.run(_demo(ask or []))
+
+
+async def _demo(questions: list[str]) -> None:
+    from agentdb import Settings
+    from agentdb.cli.demo.agent import QUESTIONS, Librarian
+    from agentdb.cli.demo.show import Show
+
+    settings = Settings.load()
+    show = Show()
+    with show.waiting("opening the database"):
+        client = await _connected(settings)
+    try:
+        await show.database(client, settings)
+        agent = Librarian(show.watch)
+        await agent.initialize(client)
+        if questions:
+            await _ask(agent, questions, show)
+            return
+        await _read(agent, show)
+        await _ask(agent, QUESTIONS, show)
+        await _report(agent, show)
+        show.next_steps(settings)
+    finally:
+        await client.disconnect()
+
+
+async def _connected(settings: Settings) -> PrismaAgentClient:
+    from agentdb import PrismaAgentClient
+    from agentdb.postgres.embedded import ensure_embedded
+
+    # The client would start the embedded server too, and say so; here the heading says it.
+    url = settings.database_url or (await ensure_embedded(settings.data_dir)).url
+    client = PrismaAgentClient(url, settings=settings)
+    await client.connect()
+    return client
+
+
+async def _read(agent: Librarian, show: Show) -> None:
+    show.heading("It reads the docstrings of Python's standard library")
+    with show.progress():
+        result = await agent.execute_task({"read": "the standard library"})
+    show.read(result)
+
+
+async def _ask(agent: Librarian, questions: list[str], show: Show) -> None:
+    show.heading("It answers questions from memory")
+    for question in questions:
+        result = await agent.execute_task({"question": question})
+        show.answer(question, result["hits"])
+
+
+async def _report(agent: Librarian, show: Show) -> None:
+    show.heading("It reports its metrics of the last 24 hours")
+    show.metrics(await agent.client.metrics.summary(agent.id))
+    show.heading("What is in the database now, and the time per operation")
+    with show.waiting("loading the Prisma client"):
+        counts = await agent.count_rows()
+    show.summary(counts, agent.times)

@@ -14,8 +14,9 @@ from types import ModuleType
 
 __all__ = ["Docstring", "Source", "find_sources", "read_docstrings"]
 
-# Written in C, so there is no source to parse. Every interpreter holds them, and importing them only defines names.
-_C_MODULES = ("builtins", "itertools", "math", "sys", "time")
+# Written in C, so there is no source to parse. Every interpreter holds them, and importing them only defines names. Not
+# sys: what it holds changes while a program runs.
+_C_MODULES = ("builtins", "itertools", "math", "time")
 
 # Tests, what is about to leave, what many systems package apart, and what other packages put into the same folder.
 _SKIPPED = frozenset(
@@ -78,7 +79,7 @@ def find_sources() -> list[Source]:
 
 
 def read_docstrings(source: Source) -> list[Docstring]:
-    """Return what *source* documents, in its own order: the module, public classes, functions and methods, by name once."""
+    """Return what *source* documents, in its own order, each name once: the module and what is public in it."""
     found = _from_object(source.module) if source.path is None else _from_file(source.module, source.path)
     # A name may be defined twice: once for each platform, or a property and its setter.
     unique: dict[str, Docstring] = {}

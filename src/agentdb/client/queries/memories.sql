@@ -41,19 +41,21 @@ SET id = CASE
     expires_at = {{revived}} EXCLUDED.expires_at ELSE m.expires_at END,
     created_at = {{revived}} now() ELSE m.created_at END,
     updated_at = now()
-RETURNING m.id::text AS id
 
 -- name: store
--- Store one memory.
+-- Store one memory; its id is that of the equal one if there is one.
 INSERT INTO agent_memories AS m (organization_id, execution_id, id, agent_id, content, content_hash, metadata, importance,
     memory_type, visibility, sensitive, pinned, embedding, embedding_model, occurred_at, expires_at, store_count)
 VALUES ($1, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::memory_visibility, $12, $13, $14::vector, $15,
     coalesce($16::timestamptz, now()), $17, $18)
 {{on_duplicate}}
+RETURNING m.id::text AS id
 
 -- name: store_many
--- Store memories, one per element of the arrays. An empty array stands for its column's default in every row: unnest fills
--- it up with NULL, and 1,000 rows of a few columns travel in 28 ms where those of all columns take 31.
+-- Store memories, one per element of the arrays; the rows that come back are those that were there (a row that was updated
+-- has an xmax, one that was inserted has none). 1,000 rows take 2 ms less than with every id, and 3 ms less than with
+-- every array: an empty one stands for its column's default, for unnest fills it up with NULL.
+WITH stored AS (
 INSERT INTO agent_memories AS m (organization_id, execution_id, id, agent_id, content, content_hash, metadata, importance,
     memory_type, visibility, sensitive, pinned, embedding, embedding_model, occurred_at, expires_at, store_count)
 SELECT $1, $3, e.id, coalesce(e.agent_id, $4), e.content, e.content_hash, coalesce(e.metadata, '{}')::jsonb,
@@ -65,10 +67,13 @@ FROM unnest($5::uuid[], $6::text[], $7::text[], $8::bytea[], $9::text[], $10::fl
     AS e (id, agent_id, content, content_hash, metadata, importance, memory_type, visibility, sensitive, pinned,
         embedding, embedding_model, occurred_at, expires_at, store_count)
 {{on_duplicate}}
+RETURNING m.id, m.agent_id, m.content_hash, m.xmax <> 0 AS was_there
+)
+SELECT id::text AS id, agent_id, content_hash FROM stored WHERE was_there
 
 -- name: hashes
 -- What the memories of these ids are equal to, for a retried write whose memory has been superseded since.
-SELECT m.id, m.content_hash FROM agent_memories AS m WHERE m.organization_id = $1 AND m.id = ANY ($2::uuid[])
+SELECT m.id::text AS id, m.content_hash FROM agent_memories AS m WHERE m.organization_id = $1 AND m.id = ANY ($2::uuid[])
 
 -- name: get
 -- One memory by its id.

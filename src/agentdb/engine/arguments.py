@@ -1,0 +1,247 @@
+"""
+The arguments of a call -> JSON text, and the placeholders taken out of it. Pure.
+
+It walks the arguments along the schema, because only the schema tells a filter's operator from a field, and what type a
+value should be of. What it does not recognise it writes as it is: the compiler then refuses it in Prisma's own words.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache, partial
+from typing import Any
+
+from agentdb.engine.parameters import ALIASES, DB_NULL, UNFIT, Dialect, fitting, literal, placeholder_type, write_json
+from agentdb.engine.schema import Datamodel, Field, Model
+from agentdb.engine.wasm import CompileError
+
+_WHERE = frozenset({"where", "cursor", "having"})
+_DATA = frozenset({"data", "create", "update"})
+_LOGICAL = frozenset({"AND", "OR", "NOT"})
+_RELATION_FILTERS = frozenset({"some", "every", "none", "is", "isNot"})
+_LIST_OPERATORS = frozenset({"in", "notIn", "hasSome", "hasEvery"})
+_LITERAL_OPERATORS = frozenset({"mode", "isEmpty", "path", "search"})
+_RANGE_OPERATORS = frozenset({"lt", "lte", "gt", "gte"})
+_TEXT_OPERATORS = frozenset({"string_contains", "string_starts_with", "string_ends_with"})
+_NUMBER_OPERATIONS = frozenset({"set", "increment", "decrement", "multiply", "divide"})
+_WHERE_OPERATIONS = frozenset({"connect", "disconnect", "set", "delete", "deleteMany"})
+_RECORD_LISTS = frozenset({"connect", "disconnect", "set"})
+
+
+class Arguments:
+    """
+    Writes the arguments of one call and of its includes.
+
+    Every method returns JSON text: building a tree first and dumping it afterwards takes twice as long.
+
+    Attributes:
+        scope: Placeholder name -> value, of all that was written so far.
+    """
+
+    def __init__(self, datamodel: Datamodel, dialect: Dialect, *, literal: bool) -> None:
+        self.scope: dict[str, Any] = {}
+        self._models = datamodel.models
+        self._dialect = dialect
+        self._is_literal = literal
+        # An upsert is one statement only if the key in `where` and in `create` is the same placeholder.
+        self._keys: dict[tuple[int, Any], str] | None = None
+
+    def write(self, method: str, model_name: str, arguments: Mapping[str, Any]) -> str:
+        """Return the arguments of *method*; those that are None count as not given."""
+        model = self._models[model_name]
+        parts = []
+        for name, value in arguments.items():
+            if value is None or name == "include":
+                continue
+            key = ALIASES.get(name, name)
+            if key in _WHERE:
+                if method == "upsert":
+                    self._keys = {}
+                text = self._where(model, value)
+            elif key in _DATA:
+                text = self._data(model, value, is_upsert=key == "create")
+            else:
+                text = self._literal(value)
+            parts.append(pair_text(key, text))
+        return object_text(parts)
+
+    # -- filters
+
+    def _where(self, model: Model, value: Any) -> str:
+        if not isinstance(value, dict):
+            return self._literal(value)
+        parts = []
+        for name, item in value.items():
+            field = model.fields.get(name)
+            if field is not None:
+                text = self._relation_filter(field, item) if field.kind == "object" else self._filter(field, item)
+            elif name in _LOGICAL:
+                text = self._each(partial(self._where, model), item)
+            else:
+                text = self._where(model, item)  # a compound key, or what the compiler will refuse
+            parts.append(pair_text(name, text))
+        return object_text(parts)
+
+    def _relation_filter(self, field: Field, value: Any) -> str:
+        model = self._models[field.type]
+        if not isinstance(value, dict):
+            return self._literal(value)
+        keys = {ALIASES.get(key, key): item for key, item in value.items()}
+        if keys.keys() <= _RELATION_FILTERS:
+            return object_text([pair_text(key, self._where(model, item)) for key, item in keys.items()])
+        return self._where(model, value)
+
+    def _filter(self, field: Field, value: Any) -> str:
+        if isinstance(value, dict):
+            return object_text(
+                [
+                    pair_text(operator := ALIASES.get(key, key), self._operand(field, operator, item))
+                    for key, item in value.items()
+                ]
+            )
+        if value is None and field.type == "Json":
+            return f'{{"equals":{DB_NULL}}}'
+        return self._value(field, value)
+
+    def _operand(self, field: Field, operator: str, value: Any) -> str:
+        if operator in _LITERAL_OPERATORS or (field.type == "Json" and operator in _RANGE_OPERATORS):
+            return self._literal(value)
+        if operator.startswith("_"):
+            return self._filter(_aggregated(field, operator), value)
+        if operator == "not":
+            return self._filter(field, value) if isinstance(value, dict) else self._value(field, value)
+        if operator in _LIST_OPERATORS or (operator == "equals" and field.is_list):
+            return self._values(field, value)
+        if operator in _TEXT_OPERATORS and isinstance(value, str):
+            return self._placeholder("String", value)
+        return self._value(field, value)
+
+    # -- data
+
+    def _data(self, model: Model, value: Any, *, is_upsert: bool = False) -> str:
+        if not isinstance(value, dict):
+            return self._each(partial(self._data, model), value) if _is_list(value) else self._literal(value)
+        parts = []
+        for name, item in value.items():
+            field = model.fields.get(name)
+            if field is None:
+                text = self._literal(item)
+            elif field.kind == "object":
+                text = self._relation(self._models[field.type], item)
+            elif field.is_list:
+                text = self._list(field, item)
+            elif isinstance(item, dict) and item and item.keys() <= _NUMBER_OPERATIONS:
+                text = object_text([pair_text(key, self._value(field, operand)) for key, operand in item.items()])
+            elif is_upsert and self._keys:
+                text = self._keyed(field, item)
+            else:
+                if item is None and field.type == "Json" and not field.is_optional:
+                    raise CompileError(f"`{model.name}.{name}`: A value is required but not set", "P2012")
+                text = self._value(field, item)
+            parts.append(pair_text(name, text))
+        return object_text(parts)
+
+    def _list(self, field: Field, value: Any) -> str:
+        if isinstance(value, dict):
+            return object_text([pair_text(key, self._values(field, item)) for key, item in value.items()])
+        # the compiler refuses a placeholder for a bare list, but takes one inside `set`
+        return object_text([pair_text("set", self._values(field, value))]) if _is_list(value) else self._literal(value)
+
+    def _relation(self, model: Model, value: Any) -> str:
+        if not isinstance(value, dict):
+            return self._literal(value)
+        parts = []
+        for key, item in value.items():
+            operation = ALIASES.get(key, key)
+            if operation in _RECORD_LISTS and _is_list(item):
+                item = self._distinct(item)
+            parts.append(pair_text(operation, self._each(partial(self._nested, model, operation), item)))
+        return object_text(parts)
+
+    def _nested(self, model: Model, operation: str, value: Any) -> str:
+        if not isinstance(value, dict):
+            return self._literal(value)
+        if operation in _WHERE_OPERATIONS:
+            return self._where(model, value)
+        if operation == "create" or (
+            operation == "update" and not ("data" in value and value.keys() <= {"where", "data"})
+        ):
+            return self._data(model, value)
+        return object_text([pair_text(key, self._nested_part(model, key, item)) for key, item in value.items()])
+
+    def _nested_part(self, model: Model, name: str, value: Any) -> str:
+        if name == "where":
+            return self._where(model, value)
+        return self._data(model, value) if name in _DATA else self._literal(value)
+
+    def _distinct(self, items: Iterable[Any]) -> list[Any]:
+        """Drop repeated items, as the compiler would: it cannot see it of placeholders, and counts on it."""
+        return list({self._literal(item): item for item in items}.values())
+
+    # -- values
+
+    def _each(self, write: Callable[[Any], str], value: Any) -> str:
+        return f"[{','.join(map(write, value))}]" if _is_list(value) else write(value)
+
+    def _value(self, field: Field, value: Any) -> str:
+        """A value of *field*: a placeholder if it is of the field's type."""
+        if value is None:
+            return DB_NULL if field.type == "Json" else "null"
+        fit = UNFIT if self._is_literal else fitting(field.type, value, self._dialect)
+        if fit is UNFIT:
+            return self._literal(value)
+        text = self._placeholder(placeholder_type(field.type), fit)
+        if self._keys is not None:
+            self._keys.setdefault((id(field), fit), text)
+        return text
+
+    def _keyed(self, field: Field, value: Any) -> str:
+        """A value of an upsert's `create`: the placeholder of `where`, if that has the same one of the same field."""
+        assert self._keys is not None
+        fit = fitting(field.type, value, self._dialect)
+        known = None if fit is UNFIT else self._keys.get((id(field), fit))
+        return self._value(field, value) if known is None else known
+
+    def _values(self, field: Field, value: Any) -> str:
+        """A list of values of *field*, as one placeholder. A list of Json stays: as a parameter it changes the SQL."""
+        if not _is_list(value):
+            return self._value(field, value)
+        if self._is_literal or field.type == "Json":
+            return self._literal(value)
+        fit = [fitting(field.type, item, self._dialect) for item in value]
+        if field.kind == "enum" or UNFIT in fit:
+            return self._literal(value)
+        return self._placeholder("List", fit, f',"inner":{{"type":"{placeholder_type(field.type)}"}}')
+
+    def _placeholder(self, type_: str, value: Any, more: str = "") -> str:
+        if self._is_literal:
+            return self._literal(value)
+        name = f"%{len(self.scope)}"
+        self.scope[name] = value
+        return f'{{"$type":"Param","value":{{"name":"{name}","type":"{type_}"{more}}}}}'
+
+    def _literal(self, value: Any) -> str:
+        return literal(value, self._dialect)
+
+
+def object_text(pairs: Iterable[str]) -> str:
+    """Return a JSON object of the pairs that `pair_text` wrote."""
+    return f"{{{','.join(pairs)}}}"
+
+
+def pair_text(key: str, value: str) -> str:
+    """Return a JSON object's pair of a key and a value that is JSON already."""
+    return f'"{key}":{value}' if key.isidentifier() else f"{write_json(key)}:{value}"
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple | set | frozenset)
+
+
+@lru_cache(maxsize=1024)
+def _aggregated(field: Field, aggregate: str) -> Field:
+    """Return *field* with the type of an aggregate of it: what `having` compares."""
+    if aggregate == "_count":
+        return dataclasses.replace(field, type="Int", kind="scalar", is_list=False)
+    return dataclasses.replace(field, type="Float") if aggregate == "_avg" and field.type != "Decimal" else field

@@ -1,0 +1,177 @@
+"""
+The values of a request: which of them may leave its text as placeholders, and how the others are written in it. Pure.
+
+A value becomes a placeholder only when it is of its field's type; any other stays in the text, so that the compiler
+refuses it with Prisma's own error.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from agentdb.engine.values import moment
+
+UNFIT: Any = object()
+"""What `fitting` answers for a value that is not of its field's type."""
+
+ALIASES: Mapping[str, str] = {
+    "startswith": "startsWith",
+    "endswith": "endsWith",
+    "has_every": "hasEvery",
+    "has_some": "hasSome",
+    "is_empty": "isEmpty",
+    "order_by": "orderBy",
+    "not_in": "notIn",
+    "is_not": "isNot",
+    "connect_or_create": "connectOrCreate",
+}
+"""What Python callers write -> what Prisma reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """
+    What a generated package brings of its own.
+
+    Attributes:
+        json: Its ``fields.Json``.
+        base64: Its ``fields.Base64``.
+        dumps: Its JSON writer, which knows datetimes and Decimals, and what its user has registered with it.
+        fields: Model class -> the selection of its scalar fields.
+        fields_text: The same as JSON.
+        related: Model class, relation field -> the related model class.
+    """
+
+    json: type
+    base64: type
+    dumps: Callable[..., str]
+    fields: Callable[[type], Mapping[str, Any]]
+    fields_text: Callable[[type], str]
+    related: Callable[[type, str], type]
+
+    def json_text(self, value: Any) -> str:
+        """Return what a ``fields.Json`` holds, as JSON."""
+        return self.dumps(value.data, separators=(",", ":"))
+
+
+# -- in the text ------------------------------------------------------------------------------------------------------
+
+write_json: Callable[[Any], str] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+DB_NULL = '{"$type":"Enum","value":"DbNull"}'
+"""SQL's NULL where a Json field is concerned: a bare null would be JSON's."""
+
+
+def literal(value: Any, dialect: Dialect) -> str:
+    """Return a value as JSON, tagged where JSON has no such type."""
+    return write_json(_plain(value, dialect))
+
+
+def _plain(value: Any, dialect: Dialect) -> Any:
+    match value:
+        case None | bool() | int():
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case enum.Enum():
+            return _plain(value.value, dialect)
+        case str():
+            return value
+        case dict():
+            return {ALIASES.get(key, key): _plain(item, dialect) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_plain(item, dialect) for item in value]
+        case datetime():
+            return {"$type": "DateTime", "value": moment(value).isoformat()}
+        case Decimal():
+            return {"$type": "Decimal", "value": str(value)}
+        case UUID():
+            return str(value)
+    if isinstance(value, dialect.json):
+        return {"$type": "Json", "value": dialect.json_text(value)}
+    if isinstance(value, dialect.base64):
+        return {"$type": "Bytes", "value": str(value)}
+    return json.loads(dialect.dumps(value))
+
+
+# -- out of the text --------------------------------------------------------------------------------------------------
+
+
+def fitting(field_type: str, value: Any, dialect: Dialect) -> Any:
+    """Return *value* in the form it travels in as a placeholder of a field of this type, or `UNFIT`."""
+    check = _CHECKS.get(field_type)
+    return UNFIT if check is None or value is None else check(value, dialect)
+
+
+def placeholder_type(field_type: str) -> str:
+    """Return what the compiler calls a placeholder for a value of this type."""
+    return _PLACEHOLDERS[field_type]
+
+
+def _string(value: Any, _dialect: Dialect) -> Any:
+    if isinstance(value, str) and not isinstance(value, enum.Enum):
+        return value
+    return str(value) if isinstance(value, UUID) else UNFIT
+
+
+def _boolean(value: Any, _dialect: Dialect) -> Any:
+    return value if isinstance(value, bool) else UNFIT
+
+
+def _int(value: Any, _dialect: Dialect) -> Any:
+    return value if type(value) is int and -(2**31) <= value < 2**31 else UNFIT
+
+
+def _bigint(value: Any, _dialect: Dialect) -> Any:
+    return value if type(value) is int and -(2**63) <= value < 2**63 else UNFIT
+
+
+def _float(value: Any, _dialect: Dialect) -> Any:
+    if type(value) is float:
+        return value if math.isfinite(value) else UNFIT
+    return value if type(value) is int and abs(value) <= 2**53 else UNFIT
+
+
+def _decimal(value: Any, _dialect: Dialect) -> Any:
+    if isinstance(value, Decimal):
+        return value if value.is_finite() else UNFIT
+    if type(value) is float and not math.isfinite(value):
+        return UNFIT
+    return Decimal(str(value)) if type(value) in {int, float} else UNFIT
+
+
+def _datetime(value: Any, _dialect: Dialect) -> Any:
+    return moment(value) if isinstance(value, datetime) else UNFIT
+
+
+def _json(value: Any, dialect: Dialect) -> Any:
+    return dialect.json_text(value) if isinstance(value, dialect.json) else UNFIT
+
+
+def _bytes(value: Any, dialect: Dialect) -> Any:
+    return str(value) if isinstance(value, dialect.base64) else UNFIT
+
+
+# An enum stays in the text: as a parameter it loses its cast, and it has few values.
+_CHECKS: Mapping[str, Callable[[Any, Dialect], Any]] = {
+    "String": _string,
+    "Boolean": _boolean,
+    "Int": _int,
+    "BigInt": _bigint,
+    "Float": _float,
+    "Decimal": _decimal,
+    "DateTime": _datetime,
+    "Json": _json,
+    "Bytes": _bytes,
+}
+
+# The compiler has no Decimal placeholder; the value itself stays exact.
+_PLACEHOLDERS: Mapping[str, str] = {name: "Float" if name == "Decimal" else name for name in _CHECKS}

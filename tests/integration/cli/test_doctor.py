@@ -1,0 +1,117 @@
+"""`agentdb doctor`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import asyncpg
+import pytest
+
+from agentdb.postgres.url import parse_url
+from tests.conftest import Database
+from tests.integration.cli.conftest import Command, Outcome
+
+pytestmark = pytest.mark.postgres
+
+NAMES = [
+    "versions",
+    "engine",
+    "settings",
+    "connection",
+    "extension",
+    "migrations",
+    "role",
+    "row-level security",
+]
+
+
+def _execute(url: str, *statements: str) -> None:
+    async def work() -> None:
+        connection = await asyncpg.connect(**parse_url(url).connect_arguments())
+        for statement in statements:
+            await connection.execute(statement)
+        await connection.close()
+
+    asyncio.run(work())
+
+
+def _states(outcome: Outcome) -> dict[str, str]:
+    return {check["name"]: check["state"] for check in json.loads(outcome.out)["checks"]}
+
+
+def _examine(agentdb: Command, url: str, **variables: str) -> Outcome:
+    return agentdb("doctor", "--json", DATABASE_URL=url, ORGANIZATION_ID="acme", **variables)
+
+
+def test_all_is_well(database: Database, agentdb: Command) -> None:
+    """One line per check, exit status 0."""
+    outcome = agentdb("doctor", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
+
+    assert (outcome.status, outcome.err) == (0, "")
+    lines = outcome.out.splitlines()
+    assert [line[2:20].strip() for line in lines] == NAMES
+    assert {line[0] for line in lines} == {"✓"}
+
+
+def test_json_for_programs(database: Database, agentdb: Command) -> None:
+    """The same checks as JSON."""
+    assert _states(_examine(agentdb, database.url)) == dict.fromkeys(NAMES, "ok")
+
+
+def test_a_blank_database(blank_database: Database, agentdb: Command) -> None:
+    """The remedy is the command that migrates; what stands on the tables is not looked at."""
+    outcome = agentdb("doctor", DATABASE_URL=blank_database.url, ORGANIZATION_ID="acme")
+
+    assert outcome.status == 1
+    last = outcome.out.splitlines()[-1]
+    assert last.startswith("✗ migrations")
+    assert "agentdb migrate deploy" in last
+
+
+def test_no_extension(blank_database: Database, agentdb: Command) -> None:
+    """A database without pgvector is named, with the statement that brings it."""
+    _execute(blank_database.superuser_url, "DROP EXTENSION vector")
+
+    outcome = agentdb("doctor", DATABASE_URL=blank_database.url, ORGANIZATION_ID="acme")
+
+    assert outcome.status == 1
+    assert "CREATE EXTENSION vector" in outcome.out
+
+
+@pytest.mark.parametrize("role", ["admin_url", "superuser_url"])
+def test_a_role_above_row_level_security(role: str, database: Database, agentdb: Command) -> None:
+    """The owner and a superuser work, with a warning; AGENTDB_REQUIRE_RLS makes it a failure."""
+    tolerated = _examine(agentdb, getattr(database, role))
+    refused = _examine(agentdb, getattr(database, role), AGENTDB_REQUIRE_RLS="1")
+
+    assert (tolerated.status, _states(tolerated)["role"]) == (0, "warning")
+    assert (refused.status, _states(refused)["role"]) == (1, "failed")
+
+
+def test_a_table_without_row_level_security(database: Database, agentdb: Command) -> None:
+    """A wall that somebody took down is found."""
+    _execute(database.admin_url, "ALTER TABLE agent_memories DISABLE ROW LEVEL SECURITY")
+
+    outcome = agentdb("doctor", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
+
+    assert outcome.status == 1
+    assert "off on agent_memories" in outcome.out
+
+
+def test_an_unreachable_server(agentdb: Command) -> None:
+    """What can be checked without a server is; then the address is named, and the password nowhere."""
+    outcome = agentdb("doctor", DATABASE_URL="postgresql://u:secret-word@127.0.0.1:1/x", ORGANIZATION_ID="acme")
+
+    assert outcome.status == 1
+    assert [line[2:20].strip() for line in outcome.out.splitlines()] == NAMES[:4]
+    assert "127.0.0.1:1" in outcome.out
+    assert "secret-word" not in outcome.out + outcome.err
+
+
+def test_no_organization(agentdb: Command) -> None:
+    """A missing setting is a failed check like any other."""
+    outcome = agentdb("doctor", DATABASE_URL="postgresql://u:secret-word@127.0.0.1:1/x")
+
+    assert outcome.status == 1
+    assert "ORGANIZATION_ID" in outcome.out.splitlines()[-1]

@@ -1,0 +1,78 @@
+"""What of a task can be recorded: everything."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from agentdb.agent.execution import recordable
+from agentdb.validation import json_text
+
+
+@dataclasses.dataclass
+class Point:
+    """A dataclass."""
+
+    x: int
+
+
+class Model(BaseModel):
+    """A model."""
+
+    name: str
+
+
+class Broken:
+    """Cannot even be shown."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+LOOP: list[Any] = []
+LOOP.append(LOOP)
+
+
+def test_json_stays_as_it_is() -> None:
+    """The same object, not a copy."""
+    task = {"type": "analysis", "data": [1, 2.5, None, True, "text"]}
+    assert recordable(task) is task
+
+
+@pytest.mark.parametrize(
+    ("value", "recorded"),
+    [
+        (Point(1), {"x": 1}),
+        (Model(name="n"), {"name": "n"}),
+        ({"at": datetime(2026, 1, 1, tzinfo=UTC)}, {"at": "2026-01-01T00:00:00Z"}),
+        ({"seen": {"a"}}, {"seen": ["a"]}),
+        ({"raw": b"\xff"}, {"raw": "_w=="}),
+        ([math.nan, math.inf], ["nan", "inf"]),
+    ],
+)
+def test_what_is_like_json_becomes_json(value: Any, recorded: Any) -> None:
+    """Models, dataclasses, dates, tuples, bytes, NaN."""
+    assert recordable(value) == recorded
+
+
+@pytest.mark.parametrize(
+    "value", [object(), Broken(), LOOP, {"x": Broken()}, lambda: None, "a\x00b", {"k\x00": "\ud800"}]
+)
+def test_the_rest_is_recorded_as_text(value: Any) -> None:
+    """Recording must not make a task fail."""
+    assert json_text(recordable(value))
+
+
+@given(
+    st.recursive(st.floats() | st.binary() | st.text() | st.none(), lambda each: st.lists(each) | st.sets(st.text()))
+)
+def test_nothing_is_unrecordable(value: Any) -> None:
+    """Whatever it is, it is JSON afterwards."""
+    assert json_text(recordable(value))

