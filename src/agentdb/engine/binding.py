@@ -32,7 +32,7 @@ class PlannedBinding:
         self.decode = decode
 
     def encode(self, arguments: Sequence[Any]) -> Sequence[Any]:
-        """Convert each argument to its parameter's type. A wrong count is left for the server to refuse."""
+        """Convert each argument to its parameter's type."""
         values = list(arguments)
         for place, convert in self._converts:
             value = values[place]

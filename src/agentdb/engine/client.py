@@ -20,8 +20,8 @@ def with_engine(client_class: type[ClientT]) -> type[ClientT]:
     """
     Return *client_class* running in process: Prisma's query compiler plans, asyncpg executes.
 
-    The result is a subclass and is used as before: no binary is looked for, nothing is downloaded. Its constructor takes
-    one argument more, ``driver``: a `Driver` to run on instead of a connection pool of its own.
+    The result is a subclass and is used as before: no binary is looked for, nothing is downloaded. Its constructor
+    takes one argument more, ``driver``: a `Driver` to run on instead of a connection pool of its own.
 
     Args:
         client_class: The ``Prisma`` of a package that prisma-client-py 0.15 generated for PostgreSQL with

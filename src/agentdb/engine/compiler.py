@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Any
 
-from agentdb.engine.executor import Run, Scope, compile_plan
+from agentdb.engine.executor import compile_plan
 from agentdb.engine.plan_reader import read_plan
 from agentdb.engine.schema import Datamodel, parse_schema
+from agentdb.engine.steps import Run, Scope
 from agentdb.engine.wasm import CompileError, CompilerTrapError, QueryCompiler
 
 RunPlan = Callable[[Run, Scope], Awaitable[Any]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -17,9 +17,9 @@ from typing import Any
 from agentdb.engine import raw
 from agentdb.engine.compiler import PlaceholderRefusedError, Planner, planner_for
 from agentdb.engine.errors import FAILURES, QueryError
-from agentdb.engine.executor import Run
 from agentdb.engine.package import Package
 from agentdb.engine.request import Call, build_request
+from agentdb.engine.steps import Run
 from agentdb.engine.transactions import Transactions
 from agentdb.engine.values import jsonable
 from agentdb.errors import AgentDBError
@@ -54,7 +54,11 @@ class Engine:
 
     # -- lifecycle: the names are those of prisma-client-py's abstract engine
 
-    async def connect(self, timeout: timedelta, datasources: Sequence[Mapping[str, str]] | None = None) -> None:
+    async def connect(
+        self,
+        timeout: timedelta,  # noqa: ASYNC109 - it is the generated client that passes it
+        datasources: Sequence[Mapping[str, str]] | None = None,
+    ) -> None:
         """
         Open the pool and load the compiler; both only once.
 
@@ -88,7 +92,7 @@ class Engine:
     def close(self, *, timeout: timedelta | None = None) -> None:
         """Nothing can be closed without awaiting; `aclose` does it."""
 
-    async def aclose(self, *, timeout: timedelta | None = None) -> None:
+    async def aclose(self, *, timeout: timedelta | None = None) -> None:  # noqa: ASYNC109 - as above
         """Roll back what is still open and close the pool, if it is ours."""
         await self._transactions.close()
         pool, self._pool, self._driver = self._pool, None, self._borrowed
@@ -119,9 +123,12 @@ class Engine:
             raise self._package.not_connected()
         try:
             if transaction_id is None:
-                return await self._run(call, driver, is_inside=self._is_inside)
-            async with self._transactions.use(transaction_id) as transaction:
-                return await self._run(call, transaction, is_inside=True)
+                result = await self._start(call, driver, is_inside=self._is_inside)
+            else:
+                async with self._transactions.use(transaction_id) as transaction:
+                    result = await self._start(call, transaction, is_inside=True)
+            # Nothing parses the groups that the generated client hands on, so they take the form of JSON here.
+            return jsonable(result) if call.method == "group_by" else result
         except FAILURES as error:
             raise self._package.own_error(error, call) from error
 
@@ -136,7 +143,7 @@ class Engine:
             nonlocal call
             async with outer.transaction() as transaction:
                 for call in calls:
-                    await self._run(call, transaction, is_inside=True)
+                    await self._start(call, transaction, is_inside=True)
 
         try:
             if transaction_id is None:
@@ -147,10 +154,10 @@ class Engine:
         except FAILURES as error:
             raise self._package.own_error(error, call) from error
 
-    async def _run(self, call: Call, driver: Driver, *, is_inside: bool) -> Any:
-        """Run one call on *driver*, which is a transaction if *is_inside*, and return what its ``result`` is."""
+    def _start(self, call: Call, driver: Driver, *, is_inside: bool) -> Awaitable[Any]:
+        """Start one call on *driver*, which is a transaction if *is_inside*."""
         if call.model is None or call.method in raw.METHODS:
-            return await raw.run(call, driver)
+            return raw.run(call, driver)
         assert self._planner is not None
         planner, dialect = self._planner, self._package.dialect
         request = build_request(call, planner.datamodel, dialect)
@@ -159,8 +166,7 @@ class Engine:
         except PlaceholderRefusedError:
             request = build_request(call, planner.datamodel, dialect, literal=True)
             plan = planner.plan(request.text)
-        result = await plan(Run(driver, is_in_transaction=is_inside), request.scope)
-        return jsonable(result) if call.method == "group_by" else result
+        return plan(Run(driver, is_in_transaction=is_inside), request.scope)
 
     # -- interactive transactions
 

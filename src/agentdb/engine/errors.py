@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agentdb.engine.executor import PlanFailedError
 from agentdb.engine.statement import TooManyParametersError
+from agentdb.engine.steps import PlanFailedError
 from agentdb.engine.wasm import CompileError, CompilerTrapError
 from agentdb.errors import (
     ConnectionFailedError,

@@ -1,77 +1,23 @@
 """
-Runs a plan over a driver.
+Runs a plan over a driver: compiles its nodes into steps, ordinary functions where nothing is awaited.
 
-A plan is compiled once into closures, so that running it decides nothing anew: each node becomes a `Step`, an ordinary
-function where nothing is awaited, a coroutine function on the way to a statement. Closures keep no state between runs;
-one compiled plan serves any number of concurrent calls.
+The nodes that send SQL are in `queries`, the functions on records in `records` and `mapping`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from agentdb.engine import plan, records
-from agentdb.engine.generators import GENERATORS, Instant
+from agentdb.engine.binding import bind_fields, bind_rows
 from agentdb.engine.mapping import map_shape
-from agentdb.engine.statement import (
-    PreparedText,
-    ReadRows,
-    StatementBinding,
-    constant,
-    is_dynamic,
-    read_fields,
-    read_rows,
-    render,
-    settle,
-)
-from agentdb.postgres.driver import Driver, Statement
-
-Scope = Mapping[str, Any]
-
-
-class Run:
-    """One execution of a plan: its driver, and the instant that every ``now()`` in it is."""
-
-    __slots__ = ("driver", "is_in_transaction", "now")
-
-    def __init__(self, driver: Driver, *, is_in_transaction: bool) -> None:
-        self.driver = driver
-        self.is_in_transaction = is_in_transaction
-        self.now = Instant()
-
-
-class PlanFailedError(Exception):
-    """
-    A plan found that its request cannot be carried out.
-
-    Attributes:
-        error: The plan's identifier of what went wrong, for example MISSING_RECORD.
-        context: What the identifier's message is made of.
-        found: The value that broke the rule.
-    """
-
-    def __init__(self, error: str, context: Mapping[str, Any], found: Any) -> None:
-        super().__init__(error)
-        self.error = error
-        self.context = context
-        self.found = found
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A compiled node: *run* is awaited iff *awaits*."""
-
-    awaits: bool
-    run: Callable[[Run, Scope], Any]
-
-    async def __call__(self, run: Run, scope: Scope) -> Any:
-        return await self.run(run, scope) if self.awaits else self.run(run, scope)
+from agentdb.engine.queries import compile_execute, compile_query
+from agentdb.engine.steps import PlanFailedError, Run, Scope, Step, is_empty, value_reader
 
 
 def compile_plan(node: plan.Node) -> Callable[[Run, Scope], Awaitable[Any]]:
-    """Compile a plan into the coroutine function that runs it."""
+    """Compile a plan into the function that runs it."""
     step = _compile(node)
     return step.run if step.awaits else step.__call__
 
@@ -108,29 +54,11 @@ def _fold(steps: Sequence[Step], combine: Callable[[list[Any]], Any]) -> Step:
     return Step(awaits=True, run=fold)
 
 
-# -- values -----------------------------------------------------------------------------------------------------------
-
-
-def evaluate(value: plan.PlanValue, run: Run, scope: Scope) -> Any:
-    """Return what *value* is in this run."""
-    match value:
-        case plan.Placeholder(name):
-            return scope[name]
-        case plan.Generated("now"):
-            return run.now()
-        case plan.Generated(name, arguments):
-            return GENERATORS[name](*[evaluate(argument, run, scope) for argument in arguments])
-        case list():
-            return [evaluate(item, run, scope) for item in value]
-        case _:
-            return constant(value)
+# -- leaves -----------------------------------------------------------------------------------------------------------
 
 
 def _value(node: plan.Value) -> Step:
-    if is_dynamic(node.value):
-        return Step(awaits=False, run=lambda run, scope: evaluate(node.value, run, scope))
-    fixed = constant(node.value)
-    return Step(awaits=False, run=lambda _run, _scope: fixed)
+    return Step(awaits=False, run=value_reader(node.value))
 
 
 def _get(node: plan.Get) -> Step:
@@ -148,108 +76,19 @@ def _unit(_node: plan.Unit) -> Step:
     return Step(awaits=False, run=lambda _run, _scope: None)
 
 
-def is_empty(value: Any) -> bool:
-    """Whether *value* stands for no record at all."""
-    return value is None or value == []
-
-
-# -- statements -------------------------------------------------------------------------------------------------------
-
-
 def _query(node: plan.Query) -> Step:
-    return _fetching(node.template, read_rows)
-
-
-def _fetching(template: plan.Template, read: ReadRows) -> Step:
-    text = settle(template)
-    if text is None:
-        return _fetching_rendered(template, read)
-    bind = _binder(text, read)
-    arguments = _arguments(text)
-
-    async def fetch(run: Run, scope: Scope) -> Any:
-        return await run.driver.fetch(text.sql, arguments(run, scope), bind=bind)
-
-    return Step(awaits=True, run=fetch)
-
-
-def _fetching_rendered(template: plan.Template, read: ReadRows) -> Step:
-    bind = _binder(None, read)
-
-    async def fetch(run: Run, scope: Scope) -> Any:
-        statements = render(template, [evaluate(value, run, scope) for value in template.arguments])
-        results = await _in_transaction_if_many(
-            run, statements, lambda driver, sql, arguments: driver.fetch(sql, arguments, bind=bind)
-        )
-        return results[0] if len(results) == 1 else [row for rows in results for row in rows]
-
-    return Step(awaits=True, run=fetch)
+    return compile_query(node.template, bind_rows)
 
 
 def _execute(node: plan.Execute) -> Step:
-    template = node.template
-    text = settle(template)
-    bind = _binder(text, read_rows)
-    if text is not None:
-        arguments = _arguments(text)
-
-        async def execute(run: Run, scope: Scope) -> int:
-            return await run.driver.execute(text.sql, arguments(run, scope), bind=bind)
-
-        return Step(awaits=True, run=execute)
-
-    async def execute_rendered(run: Run, scope: Scope) -> int:
-        statements = render(template, [evaluate(value, run, scope) for value in template.arguments])
-        counts = await _in_transaction_if_many(
-            run, statements, lambda driver, sql, arguments: driver.execute(sql, arguments, bind=bind)
-        )
-        return sum(counts)
-
-    return Step(awaits=True, run=execute_rendered)
+    return compile_execute(node.template)
 
 
-async def _in_transaction_if_many(
-    run: Run,
-    statements: Sequence[tuple[str, list[Any]]],
-    send: Callable[[Driver, str, list[Any]], Awaitable[Any]],
-) -> list[Any]:
-    """Send each statement; more than one all together or not at all."""
-    if len(statements) == 1 or run.is_in_transaction:
-        return [await send(run.driver, sql, arguments) for sql, arguments in statements]
-    async with run.driver.transaction() as transaction:
-        return [await send(transaction, sql, arguments) for sql, arguments in statements]
+# -- control ----------------------------------------------------------------------------------------------------------
 
 
-def _binder(text: PreparedText | None, read: ReadRows) -> Callable[[Statement], StatementBinding]:
-    def bind(statement: Statement) -> StatementBinding:
-        return StatementBinding(statement, text, read)
-
-    return bind
-
-
-def _arguments(text: PreparedText) -> Callable[[Run, Scope], list[Any]]:
-    """Return the function that looks up the arguments that differ from run to run."""
-    if all(isinstance(value, plan.Placeholder) and place not in text.lists for place, value in text.sources):
-        names = [value.name for _, value in text.sources if isinstance(value, plan.Placeholder)]
-        return lambda _run, scope: [scope[name] for name in names]
-
-    def arguments(run: Run, scope: Scope) -> list[Any]:
-        values = []
-        for place, source in text.sources:
-            value = evaluate(source, run, scope)
-            values.append(_distinct(value) if place in text.lists else value)
-        return values
-
-    return arguments
-
-
-def _distinct(values: Any) -> list[Any]:
-    """Drop repeated items: many parents may share one key."""
-    items = records.as_list(values)
-    try:
-        return list(dict.fromkeys(items))
-    except TypeError:
-        return items
+def _sequence(node: plan.Sequence) -> Step:
+    return _fold([_compile(step) for step in node.steps], lambda values: values[-1] if values else None)
 
 
 def _transaction(node: plan.Transaction) -> Step:
@@ -259,18 +98,9 @@ def _transaction(node: plan.Transaction) -> Step:
         if run.is_in_transaction:
             return await body(run, scope)
         async with run.driver.transaction() as transaction:
-            inner = Run(transaction, is_in_transaction=True)
-            inner.now = run.now
-            return await body(inner, scope)
+            return await body(run.inside(transaction), scope)
 
     return Step(awaits=True, run=transact)
-
-
-# -- control ----------------------------------------------------------------------------------------------------------
-
-
-def _sequence(node: plan.Sequence) -> Step:
-    return _fold([_compile(step) for step in node.steps], lambda values: values[-1] if values else None)
 
 
 def _let(node: plan.Let) -> Step:
@@ -393,48 +223,50 @@ def _diff(node: plan.Diff) -> Step:
 
 
 def _process(node: plan.Process) -> Step:
-    operations = node.operations
-    return _after_in_scope(
-        _compile(node.source),
-        lambda value, run, scope: records.process(value, _known(operations, run, scope)),
-    )
+    known = _operations_reader(node.operations)
+    return _after_in_scope(_compile(node.source), lambda value, run, scope: records.process(value, known(run, scope)))
 
 
-def _known(operations: plan.Operations, run: Run, scope: Scope) -> records.Ops:
-    """Return *operations* with the cursor's values looked up."""
+def _operations_reader(operations: plan.Operations) -> Callable[[Run, Scope], records.Ops]:
+    """Return the function that tells *operations* with the cursor's values looked up."""
     page = operations.pagination
-    cursor = page and page.cursor
-    return records.Ops(
-        page=page
-        and records.Page(
-            cursor and {column: evaluate(value, run, scope) for column, value in cursor.items()}, page.take, page.skip
-        ),
-        distinct=operations.distinct,
-        linking_fields=operations.linking_fields,
-        is_reversed=operations.is_reversed,
-        nested={field: _known(nested, run, scope) for field, nested in operations.nested.items()},
-    )
+    cursor = None if page is None or page.cursor is None else {k: value_reader(v) for k, v in page.cursor.items()}
+    nested = {field: _operations_reader(inner) for field, inner in operations.nested.items()}
+
+    def read(run: Run, scope: Scope) -> records.Ops:
+        start = None if cursor is None else {column: value(run, scope) for column, value in cursor.items()}
+        return records.Ops(
+            page=None if page is None else records.Page(start, page.take, page.skip),
+            distinct=operations.distinct,
+            linking_fields=operations.linking_fields,
+            is_reversed=operations.is_reversed,
+            nested={field: inner(run, scope) for field, inner in nested.items()},
+        )
+
+    return read
 
 
 def _data_map(node: plan.DataMap) -> Step:
     """Map rows to fields: right as they are read where the source is a plain query, else in a pass of its own."""
+    shape, enums = node.shape, node.enums
     match node.source:
+        case plan.Unique(plan.Query(template)) if _is_flat(shape):
+            return compile_query(template, bind_fields(shape, enums, is_unique=True))
+        case plan.Query(template) if _is_flat(shape):
+            return compile_query(template, bind_fields(shape, enums, is_unique=False))
         case plan.Unique(source):
-            return _unique(plan.Unique(plan.DataMap(source, node.shape, node.enums)))
+            return _unique(plan.Unique(plan.DataMap(source, shape, enums)))
         case plan.Let(bindings, body):
-            return _let(plan.Let(bindings, plan.DataMap(body, node.shape, node.enums)))
+            return _let(plan.Let(bindings, plan.DataMap(body, shape, enums)))
         case plan.Validate(source, rules, error, context):
-            return _validate(plan.Validate(plan.DataMap(source, node.shape, node.enums), rules, error, context))
+            return _validate(plan.Validate(plan.DataMap(source, shape, enums), rules, error, context))
         case plan.Transaction(body):
-            return _transaction(plan.Transaction(plan.DataMap(body, node.shape, node.enums)))
-        case plan.Query(template) if _is_flat(node.shape):
-            assert isinstance(node.shape, plan.ObjectShape)
-            return _fetching(template, read_fields(node.shape, node.enums))
+            return _transaction(plan.Transaction(plan.DataMap(body, shape, enums)))
         case source:
-            return _after(_compile(source), map_shape(node.shape, node.enums))
+            return _after(_compile(source), map_shape(shape, enums))
 
 
-def _is_flat(shape: plan.Shape) -> bool:
+def _is_flat(shape: plan.Shape) -> TypeGuard[plan.ObjectShape]:
     return isinstance(shape, plan.ObjectShape) and all(
         isinstance(field, plan.FieldShape) for field in shape.fields.values()
     )

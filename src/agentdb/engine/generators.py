@@ -1,4 +1,4 @@
-"""The values that Prisma's client makes: ``now()``, ``uuid()``, ``cuid()``, ``ulid()``, ``nanoid()`` and ``product``."""
+"""The values that Prisma's client makes, and not the database: ``uuid()``, ``cuid()``, ``nanoid()`` and their like."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from hashlib import sha3_512
 from typing import Any
 from uuid import UUID, uuid4
-
-from agentdb.engine.values import milliseconds
 
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -90,18 +87,4 @@ GENERATORS: Mapping[str, Callable[..., Any]] = {
     "nanoid": nanoid,
     "product": product,
 }
-"""Every generator but ``now``, which one execution answers with one instant throughout: `Instant`."""
-
-
-class Instant:
-    """The moment an execution began, in whole milliseconds, taken when it is first asked for."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self) -> None:
-        self._value: datetime | None = None
-
-    def __call__(self) -> datetime:
-        if self._value is None:
-            self._value = milliseconds(datetime.now(UTC))
-        return self._value
+"""Every generator but ``now``, which one run answers with one moment throughout."""

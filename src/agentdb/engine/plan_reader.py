@@ -27,7 +27,7 @@ def read_value(value: Any) -> plan.PlanValue:
         return [read_value(item) for item in value]
     if not isinstance(value, dict):
         return value  # type: ignore[no-any-return]
-    inner = value.get("prisma__value")
+    inner: Any = value.get("prisma__value")
     match value.get("prisma__type"):
         case "param":
             return plan.Placeholder(inner["name"], inner["type"])

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from agentdb.engine.arguments import Arguments, object_text, pair_text
 from agentdb.engine.parameters import Dialect, write_json
@@ -36,8 +35,7 @@ ACTIONS: Mapping[str, str] = {
 """Method of the generated client -> action of the JSON protocol."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """
     One query, ready for the compiler.
 
@@ -50,8 +48,7 @@ class Request:
     scope: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """
     A call of the generated client.
 

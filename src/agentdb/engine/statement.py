@@ -68,7 +68,7 @@ def settle(template: plan.Template) -> SettledText | None:
 
 
 def _as_array_comparison(before: str, fragment: plan.ParameterTuple) -> str | None:
-    """Rewrite the text before a list: ``x IN`` to ``x = ANY(``, ``x NOT IN`` to ``x <> ALL(``; None if it is neither."""
+    """Rewrite the text before a list: ``x IN`` to ``x = ANY(``, ``x NOT IN`` to ``x <> ALL(``. None: it is neither."""
     if fragment.prefix or fragment.suffix:
         return None
     if before.endswith(" NOT IN "):

@@ -156,7 +156,8 @@ class Transactions:
             id_,
             "an expired transaction. The timeout for this transaction was "
             f"{opened.timeout_seconds * 1000:.0f} ms, however {passed * 1000:.0f} ms passed since the start of the "
-            "transaction. Consider increasing the interactive transaction timeout or doing less work in the transaction",
+            "transaction. Consider increasing the interactive transaction timeout or doing less work in the "
+            "transaction",
         )
         self._spawn(driver.rollback())
 

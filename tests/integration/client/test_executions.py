@@ -1,0 +1,233 @@
+"""`client.executions`."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from agentdb import (
+    Agent,
+    AgentConfig,
+    ConflictError,
+    Execution,
+    InvalidInputError,
+    NotFoundError,
+    PrismaAgentClient,
+    TokenUsage,
+)
+
+pytestmark = pytest.mark.postgres
+
+
+async def test_an_execution_from_start_to_finish(client: PrismaAgentClient, agent: Agent) -> None:
+    """Everything that is told comes back."""
+    started = await client.executions.start(agent.id, {"type": "analysis"}, model="m-1")
+    assert (started.status, started.task, started.model, started.finished_at) == (
+        "running", {"type": "analysis"}, "m-1", None
+    )  # fmt: skip
+    assert started.duration_ms is None
+
+    usage = TokenUsage(input=1, cached_input=2, cache_write=3, output=4, reasoning=4)
+    finished = await client.executions.finish(started.id, [1, None], usage=usage, cost=Decimal("0.0000000001"))
+
+    assert (finished.status, finished.result, finished.usage) == ("completed", [1, None], usage)
+    assert (finished.model, finished.cost, finished.error) == ("m-1", Decimal("0.0000000001"), None)
+    assert finished.duration_ms is not None
+    assert 0 <= finished.duration_ms < 10_000
+    assert await client.executions.get(started.id) == finished
+
+
+async def test_a_failure_keeps_error_type_and_traceback(client: PrismaAgentClient, agent: Agent) -> None:
+    """An unknown cost stays unknown."""
+    with pytest.raises(ZeroDivisionError) as caught:
+        async with client.executions.track(agent.id, "task") as running:
+            running.usage.add(input=7)
+            _ = 1 / 0
+
+    failed = await client.executions.get(running.id)
+    assert (failed.status, failed.error, failed.error_type) == ("failed", str(caught.value), "ZeroDivisionError")
+    assert "1 / 0" in (failed.traceback or "")
+    assert (failed.usage.input, failed.cost, failed.result) == (7, None, None)
+
+
+class UnprintableError(Exception):
+    """Its text cannot be made."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    "error", ["text", ValueError("a\x00b\ud800"), UnprintableError(), ValueError("x" * 1_000_000), Exception(), "", "\x00"]
+)
+async def test_recording_a_failure_never_fails_on_its_text(
+    client: PrismaAgentClient, agent: Agent, error: Exception | str
+) -> None:
+    """What cannot be stored is replaced and marked, what is too long cut and marked."""
+    execution = await client.executions.start(agent.id, None)
+
+    failed = await client.executions.fail(execution.id, error)
+
+    assert failed.status == "failed"
+    assert len(failed.error or "") < 11_000
+    if "\x00" in str(error if isinstance(error, str) else error.args):
+        assert "replaced" in (failed.error or "")
+
+
+async def test_a_cancelled_block_is_recorded_as_cancelled(client: PrismaAgentClient, agent: Agent) -> None:
+    """Also when it is cancelled again while that is recorded, and the cancellation goes on."""
+    inside = asyncio.Event()
+
+    async def work() -> None:
+        async with client.executions.track(agent.id, "task"):
+            inside.set()
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(work())
+    await inside.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    for _ in range(100):
+        (execution,) = await client.executions.list(agent.id)
+        if execution.status != "running":
+            break
+        await asyncio.sleep(0.01)
+    assert (execution.status, execution.error_type) == ("cancelled", "asyncio.exceptions.CancelledError")
+
+
+async def test_the_blocks_own_error_is_never_masked(
+    client: PrismaAgentClient, agent: Agent, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When its recording fails, that is logged."""
+    with pytest.raises(ZeroDivisionError):
+        async with client.executions.track(agent.id, "task") as running:
+            await client.executions.finish(running.id)
+            _ = 1 / 0
+
+    assert "could not be recorded" in caplog.text
+
+
+async def test_an_execution_ends_once(client: PrismaAgentClient, agent: Agent) -> None:
+    """The second end is a conflict; an unknown one is not found."""
+    execution = await client.executions.start(agent.id, 1)
+    await client.executions.finish(execution.id, "first")
+
+    for end in (client.executions.finish(execution.id, "second"), client.executions.fail(execution.id, "late")):
+        with pytest.raises(ConflictError, match="completed"):
+            await end
+    assert (await client.executions.get(execution.id)).result == "first"
+    for call in (client.executions.finish, client.executions.get, client.executions.tree):
+        with pytest.raises(NotFoundError):
+            await call("01a204bf-38e6-7c72-a0e5-6526c4d1d84c")
+        with pytest.raises(NotFoundError):
+            await call("nonsense")
+
+
+async def test_what_runs_inside_is_a_child(client: PrismaAgentClient, agent: Agent) -> None:
+    """Also in tasks that are started inside; of another organization it is none."""
+    elsewhere = client.for_organization("elsewhere")
+    await elsewhere.agents.register(AgentConfig(name="scout", category="SUPPORT", id=agent.id))
+
+    async with client.executions.track(agent.id, "root") as root:
+        async with client.executions.track(agent.id, "child") as child, elsewhere.executions.track(agent.id, 0) as foreign:
+            await asyncio.gather(*(client.executions.start(agent.id, n) for n in range(3)))
+        sibling = await client.executions.start(agent.id, "sibling")
+
+    tree = await client.executions.tree(root.id)
+    assert tree.execution.task == "root"
+    assert [branch.execution.id for branch in tree.children] == [child.id, sibling.id]
+    # the executions started within the foreign one have no parent here: it is invisible
+    assert (await elsewhere.executions.get(foreign.id)).parent_id is None
+    assert [found.id for found in await client.executions.list(parent_id=root.id)] == [sibling.id, child.id]
+
+
+async def test_a_parent_may_be_named(client: PrismaAgentClient, agent: Agent) -> None:
+    """One that does not exist is not found."""
+    parent = await client.executions.start(agent.id, 0)
+
+    assert (await client.executions.start(agent.id, 1, parent_id=parent.id)).parent_id == parent.id
+    with pytest.raises(NotFoundError) as caught:
+        await client.executions.start(agent.id, 1, parent_id="01a204bf-38e6-7c72-a0e5-6526c4d1d84c")
+    assert caught.value.entity == "execution"
+    with pytest.raises(NotFoundError) as caught:
+        await client.executions.start("nobody", 1)
+    assert caught.value.entity == "agent"
+
+
+async def test_a_retried_start_begins_one(client: PrismaAgentClient, agent: Agent) -> None:
+    """Which is returned as it is by then; for another task the key is refused."""
+    first = await client.executions.start(agent.id, {"n": 1.0}, idempotency_key="k")
+    await client.executions.finish(first.id)
+
+    again = await client.executions.start(agent.id, {"n": 1}, idempotency_key="k")
+    assert (again.id, again.status) == (first.id, "completed")
+    with pytest.raises(ConflictError, match="idempotency key"):
+        await client.executions.start(agent.id, {"n": 2}, idempotency_key="k")
+
+
+async def test_lists_narrow(client: PrismaAgentClient, agent: Agent) -> None:
+    """Newest first."""
+    running, done = [await client.executions.start(agent.id, n) for n in range(2)]
+    await client.executions.finish(done.id)
+
+    def ids(executions: list[Execution]) -> list[str]:
+        return [execution.id for execution in executions]
+
+    assert ids(await client.executions.list()) == [done.id, running.id]
+    assert ids(await client.executions.list(agent.id, status="running")) == [running.id]
+    assert ids(await client.executions.list(since=done.started_at)) == [done.id]
+    assert await client.executions.list("nobody") == []
+    assert await client.executions.list(since=datetime.now(UTC) + timedelta(hours=1)) == []
+    with pytest.raises(InvalidInputError, match="status"):
+        await client.executions.list(status="gone")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"result": object()}, "result"),
+        ({"result": {"a": float("nan")}}, "result.a"),
+        ({"cost": Decimal(-1)}, "cost"),
+        ({"cost": Decimal("NaN")}, "cost"),
+        ({"cost": "free"}, "cost"),
+        ({"model": ""}, "model"),
+    ],
+)
+async def test_what_cannot_be_recorded(client: PrismaAgentClient, agent: Agent, options: dict[str, Any], field: str) -> None:
+    """The execution goes on running."""
+    execution = await client.executions.start(agent.id, 1)
+
+    with pytest.raises(InvalidInputError) as caught:
+        await client.executions.finish(execution.id, **options)
+    assert caught.value.field == field
+    assert (await client.executions.get(execution.id)).status == "running"
+    with pytest.raises(InvalidInputError, match="task"):
+        await client.executions.start(agent.id, {"x": object()})
+
+
+async def test_tokens_add_up(client: PrismaAgentClient, agent: Agent) -> None:
+    """By class or as a whole; what cannot be is refused and not counted."""
+    async with client.executions.track(agent.id, 1) as running:
+        running.usage.add(input=1, output=2)
+        running.usage.add(TokenUsage(output=3, reasoning=3))
+        for wrong in ({"input": -1}, {"output": 1, "reasoning": 2}, {"inptu": 1}):
+            with pytest.raises(InvalidInputError):
+                running.usage.add(**wrong)
+
+    assert (await client.executions.get(running.id)).usage == TokenUsage(input=1, output=5, reasoning=3)
+
+
+async def test_the_flat_names(client: PrismaAgentClient, agent: Agent) -> None:
+    """One line each onto the above."""
+    done = await client.start_execution(agent.id, 1)
+    failed = await client.start_execution(agent.id, 2)
+
+    assert (await client.complete_execution(done.id, "result")).result == "result"
+    assert (await client.fail_execution(failed.id, "why")).error == "why"
