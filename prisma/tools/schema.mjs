@@ -135,3 +135,6 @@ try {
   console.error(cause.message);
   process.exitCode = 1;
 }
+
+// Idle connections of the adapter's pool would keep the process for another ten seconds.
+process.exit();

@@ -2,7 +2,8 @@
 Applies prisma/migrations, interoperable with `prisma migrate deploy` in both directions.
 
 Both keep their history in the table _prisma_migrations, compare migrations by the same checksum, and hold the same
-advisory lock while they work; each can go on where the other stopped.
+advisory lock while they work; each can go on where the other stopped. An application may keep migrations of its own in
+the same history; those of agentdb are told apart by ``_agentdb_`` in their names.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ _LOCK: Final = 72707369
 _LOCK_SECONDS: Final = 60.0
 _LOCK_PAUSE_SECONDS: Final = 0.05
 _TABLE: Final = "_prisma_migrations"
+# Our migrations carry our name, because the history may be shared with an application that has its own.
+_OURS: Final = "_agentdb_"
 
 _CREATE_TABLE: Final = """
 CREATE TABLE {table} (
@@ -98,7 +101,7 @@ class MigrationStatus:
         failed: Those that began and did not end; nothing else is applied before they are resolved.
         edited: Those whose file has changed since it was applied.
         unknown: Migrations that the database has and this package does not.
-        newer: Those of the unknown that come after all of ours: the database is newer than the package.
+        newer: Those of the unknown that are agentdb's: the database is newer than the package.
     """
 
     applied: list[str]
@@ -187,7 +190,7 @@ async def status(database: str | ConnectionOptions, migrations: Path | Traversab
         failed=sorted({row.name for row in rows if row.is_failed}),
         edited=[each.name for each in known if each.name in applied and not each.matches(applied[each.name])],
         unknown=unknown,
-        newer=_newer(unknown, names),
+        newer=_newer(unknown),
     )
 
 
@@ -223,10 +226,10 @@ async def check(driver: Driver, migrations: Path | Traversable | None = None) ->
         raise
     names = [migration.name for migration in find_migrations(migrations)]
     finished = {row["migration_name"] for row in rows if row["is_finished"]}
-    failed = sorted(row["migration_name"] for row in rows if not row["is_finished"])
+    failed = sorted(row["migration_name"] for row in rows if not row["is_finished"] and row["migration_name"] in names)
     if failed:
         raise _stuck(failed[0])
-    newer = _newer(sorted(finished - set(names)), names)
+    newer = _newer(sorted(finished - set(names)))
     if newer:
         raise MigrationError(
             f"The database is newer than this agentdb: it has the migration {newer[0]}, which this version does not "
@@ -416,8 +419,8 @@ def _pending(known: Iterable[Migration], rows: Iterable[_Row]) -> list[Migration
     return [migration for migration in known if migration.name not in applied]
 
 
-def _newer(unknown: list[str], names: list[str]) -> list[str]:
-    return [name for name in unknown if not names or name > names[-1]]
+def _newer(unknown: list[str]) -> list[str]:
+    return [name for name in unknown if _OURS in name]
 
 
 def _not_migrated() -> MigrationError:

@@ -11,7 +11,7 @@ from tests.integration.cli.conftest import Command
 
 pytestmark = pytest.mark.postgres
 
-INIT = "20261122000000_init"
+INIT = "20261122000000_agentdb_init"
 
 
 def test_deploys_once(blank_database: Database, agentdb: Command) -> None:

