@@ -464,7 +464,7 @@ class HealthReport(_Row):
     Attributes:
         status: "ok", or "degraded" when row-level security does not bind the role.
         server_version: PostgreSQL's, for example "18.6".
-        schema_version: The newest migration that was applied.
+        schema_version: The newest of agentdb's migrations that was applied.
         tenancy: "row-level-security" or "application-only" (the role is superuser, owner or BYPASSRLS).
         tls: Whether the connection is encrypted.
         latency_ms: One round trip, in milliseconds.

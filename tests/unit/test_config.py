@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentdb import config
 from agentdb.config import Settings, check_organization_id
 from agentdb.errors import ConfigurationError, InvalidInputError
 
@@ -97,6 +100,16 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
     assert settings.data_dir == Path.home() / "data"
     assert settings.require_rls
     assert (settings.pool_size, settings.pool_timeout_seconds) == (7, 2.5)
+
+
+def test_every_variable_stands_in_the_example() -> None:
+    """`.env.example` names what is read, each as a comment: copied as it is, it sets nothing."""
+    read = set(re.findall(r'"((?:AGENTDB_|DATABASE_|ORGANIZATION_)[A-Z_]+)"', inspect.getsource(config)))
+    example = (Path(__file__).parents[2] / ".env.example").read_text(encoding="utf-8")
+
+    assert len(read) == 7
+    assert [name for name in sorted(read) if f"\n# {name}=" not in example] == []
+    assert all(line.startswith("#") for line in example.splitlines() if line)
 
 
 @pytest.mark.parametrize("value", ["a", "acme", "Größe & Söhne", "组织", "x" * 255, "a b", "' OR 1=1 --", "😀"])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from agentdb.client.embedder import Embedder
+    from agentdb.client.prisma import Prisma
     from agentdb.models import (
         Agent,
         AgentConfig,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     )
     from agentdb.postgres.driver import Driver, Transaction
     from agentdb.postgres.pool import Pool
-    from agentdb.prisma_client import Prisma  # noqa: TID251 - its type only; client/prisma.py imports it
 
 __all__ = ["PrismaAgentClient"]
 

@@ -31,7 +31,8 @@ SELECT current_user::text AS role, current_setting('server_version') AS server_v
         'agent_executions', 'agent_metrics', 'learning_patterns']) AS name) AS is_bound,
     coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false) AS tls,
     coalesce((SELECT max(migration_name) FROM _prisma_migrations
-        WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL), '') AS schema_version
+        WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL AND strpos(migration_name, '_agentdb_') > 0), '')
+        AS schema_version
 """
 _NOT_BOUND: Final = (
     "agentdb is connected as role {role!r}, which row-level security does not bind (it is superuser, owns the tables "

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
 
 from agentdb.client.executions import running_id
-from agentdb.client.memory_rows import MemoryRow, UniqueRows, array_parameters, in_chunks, memory_row, unique_rows
-from agentdb.client.queries import load_queries
+from agentdb.client.memory_rows import Key, MemoryRow, UniqueRows, array_parameters, in_chunks, memory_row, unique_rows
+from agentdb.client.queries import load_queries, write_out
 from agentdb.client.resource import Resource, known_uuid
 from agentdb.client.retrieval import recency
 from agentdb.errors import ConflictError, InvalidInputError, NotFoundError, TransactionConflictError
@@ -31,8 +31,8 @@ _SQL: Final = load_queries("memories")
 _MAX_QUERY_CHARACTERS: Final = 20_000
 _ATTEMPTS: Final = 3
 
-Ids = dict[tuple[str, bytes], str]
-"""The id that a row got, by what equal rows have in common."""
+Ids = dict[Key, str]
+"""The id that a memory got, by its key."""
 
 
 class MemoryChanges(TypedDict, total=False):
@@ -152,17 +152,17 @@ class Memories(Resource):
             include_expired: Also those past their time.
             include_superseded: Also those that a newer one replaced.
         """
-        rows = await self._fetch(
+        sql, arguments = write_out(
             _SQL["list_with_shared" if include_shared else "list"],
             check_text(agent_id, "agent_id"),
-            include_expired,
-            include_superseded,
+            bool(include_expired),
+            bool(include_superseded),
             _type(memory_type),
             _importance(min_importance),
             check_limit(limit),
             check_offset(offset),
         )
-        return [_memory(row) for row in rows]
+        return [_memory(row) for row in await self._fetch(sql, *arguments)]
 
     async def search(
         self,
@@ -179,12 +179,13 @@ class Memories(Resource):
         """
         Return the living memories that fit *query* best, in one round trip.
 
-        A memory fits when it holds any of the query's words in any form ("runs" finds "running"); more of them, more
-        often and closer together ranks higher. Without a query: the newest.
+        A memory fits when it holds any of the query's words in any form ("runs" finds "running"); more of them, and
+        more often, ranks higher. Without a query: the newest.
 
         Args:
             agent_id: Whose memories; for an unknown agent, only what is shared with the organization.
             query: At most 20,000 characters; None for the newest. Nothing but stop words or punctuation finds nothing.
+                Of a memory its first 200,000 characters count.
             limit: Most hits to return, 1 to 1000.
             min_importance: Only those at least this important, in [0, 1].
             memory_type: Only those of this type.
@@ -198,19 +199,22 @@ class Memories(Resource):
         Raises:
             InvalidInputError: An argument is out of range, or *since* is after *until*.
         """
-        arguments = (
+        words = None if query is None else check_text(query, "query", at_least=0, at_most=_MAX_QUERY_CHARACTERS)
+        sql, arguments = write_out(
+            _SQL["recent" if words is None else "search"],
             check_text(agent_id, "agent_id"),
-            include_shared,
+            bool(include_shared),
             _type(memory_type),
             _importance(min_importance),
             *_period(since, until),
             check_limit(limit),
+            *(() if words is None else (words,)),
         )
-        if query is None:
+        rows = await self._fetch(sql, *arguments)
+        if words is None:
             now = datetime.now(UTC)
-            return SearchResult(_recent_hit(row, now) for row in await self._fetch(_SQL["recent"], *arguments))
-        words = check_text(query, "query", at_least=0, at_most=_MAX_QUERY_CHARACTERS)
-        return SearchResult(_lexical_hit(row) for row in await self._fetch(_SQL["search"], *arguments, words))
+            return SearchResult(_recent_hit(row, now) for row in rows)
+        return SearchResult(_lexical_hit(row) for row in rows)
 
     async def count(self, agent_id: str | None = None, *, memory_type: str | None = None) -> int:
         """Return how many memories live: those of one agent, or of the whole organization."""
@@ -291,7 +295,8 @@ class Memories(Resource):
 
     async def _store(self, rows: Sequence[MemoryRow], refuses_duplicates: bool) -> builtins.list[str]:
         """Store *rows* with one statement and return their ids in order."""
-        unique = unique_rows(rows)
+        keys = [row.key for row in rows]
+        unique = unique_rows(rows, keys)
         if refuses_duplicates and len(unique.rows) < len(rows):
             raise ConflictError("Two of the entries are equal.", constraint="agent_memories_living_content_key")
         try:
@@ -302,7 +307,7 @@ class Memories(Resource):
             if error.constraint != "agent_memories_pkey" or self._client.in_transaction:
                 raise
             ids = await self._insert_rest(unique, refuses_duplicates, error)
-        return [ids[row.key] for row in rows]
+        return [ids[key] for key in keys]
 
     async def _insert_rest(self, unique: UniqueRows, refuses_duplicates: bool, conflict: ConflictError) -> Ids:
         """Store those of the rows that are not there under their own id; raise *conflict* if that explains nothing."""
@@ -312,7 +317,7 @@ class Memories(Resource):
             raise conflict
         rest = unique.without(landed.keys())
         stored = await self._insert(rest, refuses_duplicates) if rest.rows else {}
-        return {row.key: row.id for row in unique.rows} | stored
+        return _own_ids(unique) | stored
 
     async def _insert(self, unique: UniqueRows, refuses_duplicates: bool) -> Ids:
         """Send the rows, again if they collided with another transaction; return the id of each by its key."""
@@ -331,15 +336,19 @@ class Memories(Resource):
         if len(unique.rows) == 1:
             row = unique.rows[0]
             arguments = (refuses_duplicates, execution_id, *row, unique.copies[0])
-            return {row.key: (await self._fetch(_SQL["store"], *arguments, agent=row.agent_id))[0]["id"]}
+            return {unique.keys[0]: (await self._fetch(_SQL["store"], *arguments, agent=row.agent_id))[0]["id"]}
         parameters = array_parameters(unique)
         try:
             there = await self._fetch(_SQL["store_many"], refuses_duplicates, execution_id, *parameters)
         except NotFoundError:
             raise await self._unknown_agents(row.agent_id for row in unique.rows) from None
-        ids = {row.key: row.id for row in unique.rows}
+        ids = _own_ids(unique)
         ids.update(((row["agent_id"], row["content_hash"]), row["id"]) for row in there)
         return ids
+
+
+def _own_ids(unique: UniqueRows) -> Ids:
+    return {key: row.id for key, row in zip(unique.keys, unique.rows, strict=True)}
 
 
 def _refuses(on_duplicate: OnDuplicate) -> bool:

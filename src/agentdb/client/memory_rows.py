@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 
     from agentdb.client.embedder import Embedder
 
-__all__ = ["MemoryRow", "UniqueRows", "array_parameters", "in_chunks", "memory_row", "unique_rows"]
+__all__ = ["Key", "MemoryRow", "UniqueRows", "array_parameters", "in_chunks", "memory_row", "unique_rows"]
 
 CHUNK_ROWS: Final = 1000
 CHUNK_CHARACTERS: Final = 4_000_000
+
+
+Key = tuple[str, bytes]
+"""What equal memories have in common: agent and hash."""
 
 
 class MemoryRow(NamedTuple):
@@ -43,7 +47,7 @@ class MemoryRow(NamedTuple):
     expires_at: datetime | None
 
     @property
-    def key(self) -> tuple[str, bytes]:
+    def key(self) -> Key:
         """What equal memories have in common."""
         return self.agent_id, self.content_hash
 
@@ -121,31 +125,45 @@ def in_chunks(
 
 @dataclass(frozen=True, slots=True)
 class UniqueRows:
-    """Rows of which no two are equal, in the order of their keys, and how often each was there."""
+    """
+    Rows of which no two are equal, in the order of their keys.
+
+    Attributes:
+        keys: The key of each.
+        positions: Where each stood first.
+        copies: How often it was there.
+    """
 
     rows: list[MemoryRow]
+    keys: list[Key]
+    positions: list[int]
     copies: list[int]
 
     def without(self, ids: Collection[str]) -> UniqueRows:
         """Return those whose id is not among *ids*."""
         kept = [index for index, row in enumerate(self.rows) if row.id not in ids]
-        return UniqueRows([self.rows[index] for index in kept], [self.copies[index] for index in kept])
+        return UniqueRows(
+            [self.rows[index] for index in kept],
+            [self.keys[index] for index in kept],
+            [self.positions[index] for index in kept],
+            [self.copies[index] for index in kept],
+        )
 
 
-def unique_rows(rows: Sequence[MemoryRow]) -> UniqueRows:
+def unique_rows(rows: Sequence[MemoryRow], keys: Sequence[Key]) -> UniqueRows:
     """
     Return *rows* without their duplicates, ordered by key.
 
     Always in this order: two batches that share memories then wait for each other in one direction only.
     """
-    first: dict[tuple[str, bytes], MemoryRow] = {}
-    copies: dict[tuple[str, bytes], int] = {}
-    for row in rows:
-        key = row.key
-        first.setdefault(key, row)
+    positions: dict[Key, int] = {}
+    copies: dict[Key, int] = {}
+    for position, key in enumerate(keys):
+        positions.setdefault(key, position)
         copies[key] = copies.get(key, 0) + 1
-    order = sorted(first)
-    return UniqueRows([first[key] for key in order], [copies[key] for key in order])
+    order = sorted(positions)
+    places = [positions[key] for key in order]
+    return UniqueRows([rows[place] for place in places], order, places, [copies[key] for key in order])
 
 
 def array_parameters(unique: UniqueRows) -> list[object]:
@@ -163,7 +181,7 @@ def array_parameters(unique: UniqueRows) -> list[object]:
         () if _is_all(column, default) else column for column, default in zip(columns[4:], _DEFAULTS, strict=True)
     ]
     copies = () if _is_all(unique.copies, 1) else unique.copies
-    return [agent_id, *columns[:4], *spared, copies]
+    return [agent_id, *columns[:4], *spared, copies, unique.positions]
 
 
 def _is_all(column: Sequence[Any], value: object) -> bool:

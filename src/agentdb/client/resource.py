@@ -105,9 +105,8 @@ def refusal(error: DatabaseError, named: dict[str, Any]) -> AgentDBError | None:
         field = constraint.removeprefix(f"{error.table}_").removesuffix("_check")
         return InvalidInputError(field, "is outside of what the database takes.")
     if error.sqlstate == "54000":
-        # The full-text form of a text holds 1 MB of distinct words; a row of an index 2.7 kB.
-        is_text = "tsvector" in str(error)
-        return InvalidInputError("content" if is_text else "name", "is too long to be indexed; make it shorter.")
+        # A row of an index holds 2.7 kB; a metric's organization, agent and name can be more at four bytes a character.
+        return InvalidInputError("name", "is too long to be indexed together with the agent's id; make it shorter.")
     return None
 
 

@@ -100,9 +100,9 @@ class Arguments:
                     for key, item in value.items()
                 ]
             )
-        if value is None and field.type == "Json":
-            return f'{{"equals":{DB_NULL}}}'
-        return self._value(field, value)
+        text = self._value(field, value)
+        # the compiler has no short form for Json, but the generated client's types have
+        return object_text([pair_text("equals", text)]) if field.type == "Json" else text
 
     def _operand(self, field: Field, operator: str, value: Any) -> str:
         if operator in _LITERAL_OPERATORS or (field.type == "Json" and operator in _RANGE_OPERATORS):
@@ -190,7 +190,7 @@ class Arguments:
             return DB_NULL if field.type == "Json" else "null"
         fit = UNFIT if self._is_literal else fitting(field.type, value, self._dialect)
         if fit is UNFIT:
-            return self._literal(value)
+            return self._literal(_refusable(field, value))
         text = self._placeholder(placeholder_type(field.type), fit)
         if self._keys is not None:
             self._keys.setdefault((id(field), fit), text)
@@ -204,14 +204,17 @@ class Arguments:
         return self._value(field, value) if known is None else known
 
     def _values(self, field: Field, value: Any) -> str:
-        """A list of values of *field*, as one placeholder. A list of Json stays: as a parameter it changes the SQL."""
+        """
+        A list of values of *field*, as one placeholder.
+
+        A list of Json stays in the text, because as a parameter it changes the SQL; and so does one of enums.
+        """
         if not _is_list(value):
             return self._value(field, value)
-        if self._is_literal or field.type == "Json":
-            return self._literal(value)
-        fit = [fitting(field.type, item, self._dialect) for item in value]
-        if field.kind == "enum" or UNFIT in fit:
-            return self._literal(value)
+        stays = self._is_literal or field.type == "Json" or field.kind == "enum"
+        fit = [] if stays else [fitting(field.type, item, self._dialect) for item in value]
+        if stays or UNFIT in fit:
+            return self._literal([_refusable(field, item) for item in value])
         return self._placeholder("List", fit, f',"inner":{{"type":"{placeholder_type(field.type)}"}}')
 
     def _placeholder(self, type_: str, value: Any, more: str = "") -> str:
@@ -237,6 +240,11 @@ def pair_text(key: str, value: str) -> str:
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, list | tuple | set | frozenset)
+
+
+def _refusable(field: Field, value: Any) -> Any:
+    """Return *value*, a float for an Int as text: the compiler would cut it down, and refuses the text."""
+    return str(value) if field.type == "Int" and type(value) is float else value
 
 
 @lru_cache(maxsize=1024)

@@ -123,6 +123,6 @@ def _package_of(client_class: type) -> Package:
 def _package_that_defines(client_class: type) -> Package | None:
     try:
         package = Package.of(client_class)
-    except (ImportError, AttributeError, ValueError):
+    except (ImportError, AttributeError):
         return None
     return package if hasattr(package.client, "Batch") else None

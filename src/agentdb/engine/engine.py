@@ -73,13 +73,13 @@ class Engine:
                     # In a thread: where no compiled form of the compiler is cached, making one takes seconds.
                     await asyncio.to_thread(planner.start)
                     self._planner = planner
-        except FAILURES as error:
-            raise self._package.own_error(error) from error
         except TimeoutError as error:
             text = f"Could not connect to the database within {timeout.total_seconds():g} s."
             raise self._package.connection_error(text) from error
         except AgentDBError as error:
             raise self._package.connection_error(str(error)) from error
+        except FAILURES as error:  # of the compiler, on the schema
+            raise self._package.own_error(error) from error
 
     async def _open_pool(self, datasources: Sequence[Mapping[str, str]] | None) -> str:
         """Open the pool, unless it is open; return the database schema that the URL names."""

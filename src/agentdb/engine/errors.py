@@ -15,6 +15,7 @@ from agentdb.engine.statement import TooManyParametersError
 from agentdb.engine.steps import PlanFailedError
 from agentdb.engine.wasm import CompileError, CompilerTrapError
 from agentdb.errors import (
+    CommitUnknownError,
     ConnectionFailedError,
     DatabaseError,
     InvalidArgumentError,
@@ -80,16 +81,16 @@ def translate(error: Exception, model: str | None = None, *, is_raw: bool = Fals
             return QueryError(error.code or "P2009", error.message, error.meta)
         case CompilerTrapError():
             return QueryError("P2023", f"The query compiler could not process this query: {error}")
+        case RecursionError():
+            return QueryError("P2009", "Failed to validate the query: it is nested too deeply.")
         case PlanFailedError():
             return _plan_failed(error)
         case TooManyParametersError():
             return QueryError("P2029", "The query parameter limit supported by your database is exceeded.")
-        case TransactionClosedError():
-            return transaction_closed("A query cannot be executed on a closed transaction.")
-        case DatabaseError() if is_raw:
-            return _raw_failed(error)
         case DatabaseError():
-            return _database_failed(error, model)
+            return _connection_failed(error) or (_raw_failed(error) if is_raw else _database_failed(error, model))
+        case _ if is_raw:
+            return _raw_failed(error)
         case _:
             return QueryError("P2023", f"Inconsistent column data: {error}")
 
@@ -181,24 +182,33 @@ _SQLSTATES: Mapping[str, str] = {
 """SQLSTATE -> Prisma's code; P2039 for every other."""
 
 
-def _database_failed(error: DatabaseError, model: str | None) -> QueryError:
+def _connection_failed(error: DatabaseError) -> QueryError | None:
+    """Return what went wrong on the way to the database; None if it was the database that refused."""
     match error:
-        case InvalidArgumentError():
-            code = "P2020" if "out of" in str(error) else "P2023"
+        case TransactionClosedError():
+            return transaction_closed("A query cannot be executed on a closed transaction.")
         case PoolTimeoutError():
             return QueryError("P2024", f"Timed out fetching a new connection from the connection pool. {error}")
-        case ConnectionFailedError() if error.sqlstate is None or error.sqlstate.startswith(("08", "57")):
+        case ConnectionFailedError() | CommitUnknownError():
             return QueryError("P1017", f"Server has closed the connection. {error}")
         case QueryTimeoutError():
-            return QueryError("P1008", f"Operation has timed out. {error}")
+            return QueryError("P1008", f"Operations timed out. {error}")
         case _:
-            code = _SQLSTATES.get(error.sqlstate or "", "P2039")
+            return None
+
+
+def _database_failed(error: DatabaseError, model: str | None) -> QueryError:
+    if isinstance(error, InvalidArgumentError):
+        code = "P2020" if "out of" in str(error) else "P2023"
+    else:
+        code = _SQLSTATES.get(error.sqlstate or "", "P2039")
     meta: dict[str, Any] = {"modelName": model} if model else {}
     match code:
         case "P2002":
             columns = _key_columns(error)
             listed = ", ".join(f"`{column}`" for column in columns)
-            return QueryError(code, f"Unique constraint failed on the fields: ({listed})", meta | {"target": columns})
+            where = f"fields: ({listed})" if columns else f"constraint: `{error.constraint}`"
+            return QueryError(code, f"Unique constraint failed on the {where}", meta | {"target": columns or error.constraint})
         case "P2003":
             message = f"Foreign key constraint failed on the field: `{error.constraint} (index)`"
             return QueryError(code, message, meta | {"field_name": f"{error.constraint} (index)"})
@@ -232,19 +242,25 @@ _WORDS: Mapping[str, str] = {
 }
 
 
-def _raw_failed(error: DatabaseError) -> QueryError:
-    message = f"Raw query failed. Code: `{error.sqlstate or 'N/A'}`. Message: `{error}`"
-    return QueryError("P2010", message, {"code": error.sqlstate or "N/A", "message": str(error)})
+def _raw_failed(error: Exception) -> QueryError:
+    code = getattr(error, "sqlstate", None) or "N/A"
+    return QueryError(
+        "P2010", f"Raw query failed. Code: `{code}`. Message: `{error}`", {"code": code, "message": str(error)}
+    )
 
 
-_KEY = re.compile(r"Key \((.*?)\)=\(")
+_KEY = re.compile(r"\((.*?)\)=\(")
 
 
 def _key_columns(error: DatabaseError) -> list[str]:
-    """Read the columns of a violated key from DETAIL: ``Key (a, "b")=(1, 2) already exists.``"""
+    """
+    Read the columns of a violated key from DETAIL, in any language: ``Key (a, "b")=(1, 2) already exists.``
+
+    The server leaves DETAIL out for roles that may not see the row.
+    """
     found = _KEY.search(error.detail or "")
     if found is None:
-        return [error.constraint] if error.constraint else []
+        return []
     return [column.strip().strip('"') for column in found.group(1).split(",")]
 
 

@@ -46,6 +46,8 @@ class Package:
             AttributeError: It belongs to one that is of another release.
         """
         name = client_class.__module__.rpartition(".")[0]
+        if not name:
+            raise ImportError(f"{client_class!r} is in no package.")
         fields = importlib.import_module(f"{name}.fields")
         builder = importlib.import_module(f"{name}._builder")
         metadata = importlib.import_module(f"{name}.metadata")

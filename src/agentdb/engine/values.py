@@ -158,6 +158,8 @@ def decoder(field_type: str, column: PgType | None, names: Mapping[str, str] | N
             return _FIXES[column.name]
         if column.name == "timestamptz" and field_type == "datetime":
             return _instant
+        if column.name in _PRINTED and field_type == "string":
+            return str
         if column.name in _AS_IT_COMES.get(field_type, ()):
             return None
     return _DECODERS.get(field_type)
@@ -202,13 +204,16 @@ def _money(text: str) -> Decimal:
 
 def _instant(value: datetime) -> datetime:
     # timestamptz arrives aware and in UTC; only an infinite one is naive
-    return moment(value) if value.tzinfo is None else milliseconds(value)
+    if value.tzinfo is None:
+        return moment(value)
+    surplus = value.microsecond % 1000
+    return value.replace(microsecond=value.microsecond - surplus) if surplus else value
 
 
 def plain_decimal(value: Any) -> Decimal:
     """Drop the zeros that pad a ``Decimal(65, 30)``, without falling into exponent form."""
-    number = _decimal(value)
-    return Decimal(f"{number.normalize():f}") if number.is_finite() else number
+    text = f"{_decimal(value):f}"  # normalize() would round to 28 digits
+    return Decimal(text.rstrip("0").rstrip(".") if "." in text else text)
 
 
 def _shortest_float32(value: float) -> float:
@@ -230,6 +235,8 @@ _AS_IT_COMES: Mapping[str, frozenset[str]] = {
     "boolean": frozenset({"bool"}),
     "json": frozenset({"json", "jsonb"}),
 }
+
+_PRINTED = frozenset({"uuid", "inet", "cidr"})
 
 _DECODERS: Mapping[str, Convert] = {
     "string": _text,

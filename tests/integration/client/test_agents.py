@@ -90,9 +90,10 @@ async def test_list_narrows(client: PrismaAgentClient, agent: Agent) -> None:
     assert [found.name for found in await client.agents.list(limit=1, offset=1)] == ["scout"]
     assert [found.name for found in await client.agents.list(category="support")] == ["aide"]
     assert [found.name for found in await client.agents.list(status="active")] == ["scout"]
-    for wrong in ({"category": "x"}, {"status": "gone"}, {"limit": 0}, {"offset": -1}):
+    wrongs: list[dict[str, Any]] = [{"category": "x"}, {"status": "gone"}, {"limit": 0}, {"offset": -1}]
+    for wrong in wrongs:
         with pytest.raises(InvalidInputError, match=next(iter(wrong))):
-            await client.agents.list(**wrong)  # type: ignore[arg-type]
+            await client.agents.list(**wrong)
 
 
 async def test_a_heartbeat_moves_last_seen(client: PrismaAgentClient, agent: Agent) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from datetime import UTC, datetime
+from typing import Any
 
 import asyncpg
 import pytest
@@ -25,8 +26,8 @@ pytestmark = pytest.mark.postgres
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-def entry(agent: Agent, content: str = "text", **fields: object) -> MemoryEntry:
-    return MemoryEntry(agent_id=agent.id, content=content, **fields)  # type: ignore[arg-type]
+def entry(agent: Agent, content: str = "text", **fields: Any) -> MemoryEntry:
+    return MemoryEntry(agent_id=agent.id, content=content, **fields)
 
 
 async def test_an_equal_memory_is_counted_not_stored(client: PrismaAgentClient, agent: Agent) -> None:

@@ -43,12 +43,16 @@ async def test_an_execution_from_start_to_finish(client: PrismaAgentClient, agen
 
 async def test_a_failure_keeps_error_type_and_traceback(client: PrismaAgentClient, agent: Agent) -> None:
     """An unknown cost stays unknown."""
-    with pytest.raises(ZeroDivisionError) as caught:
+
+    async def fail() -> None:
         async with client.executions.track(agent.id, "task") as running:
             running.usage.add(input=7)
             _ = 1 / 0
 
-    failed = await client.executions.get(running.id)
+    with pytest.raises(ZeroDivisionError) as caught:
+        await fail()
+
+    (failed,) = await client.executions.list(agent.id)
     assert (failed.status, failed.error, failed.error_type) == ("failed", str(caught.value), "ZeroDivisionError")
     assert "1 / 0" in (failed.traceback or "")
     assert (failed.usage.input, failed.cost, failed.result) == (7, None, None)
@@ -62,7 +66,8 @@ class UnprintableError(Exception):
 
 
 @pytest.mark.parametrize(
-    "error", ["text", ValueError("a\x00b\ud800"), UnprintableError(), ValueError("x" * 1_000_000), Exception(), "", "\x00"]
+    "error",
+    ["text", ValueError("a\x00b\ud800"), UnprintableError(), ValueError("x" * 1_000_000), Exception(), "", "\x00"],
 )
 async def test_recording_a_failure_never_fails_on_its_text(
     client: PrismaAgentClient, agent: Agent, error: Exception | str
@@ -106,10 +111,14 @@ async def test_the_blocks_own_error_is_never_masked(
     client: PrismaAgentClient, agent: Agent, caplog: pytest.LogCaptureFixture
 ) -> None:
     """When its recording fails, that is logged."""
-    with pytest.raises(ZeroDivisionError):
+
+    async def fail() -> None:
         async with client.executions.track(agent.id, "task") as running:
             await client.executions.finish(running.id)
             _ = 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
 
     assert "could not be recorded" in caplog.text
 
@@ -136,7 +145,10 @@ async def test_what_runs_inside_is_a_child(client: PrismaAgentClient, agent: Age
     await elsewhere.agents.register(AgentConfig(name="scout", category="SUPPORT", id=agent.id))
 
     async with client.executions.track(agent.id, "root") as root:
-        async with client.executions.track(agent.id, "child") as child, elsewhere.executions.track(agent.id, 0) as foreign:
+        async with (
+            client.executions.track(agent.id, "child") as child,
+            elsewhere.executions.track(agent.id, 0) as foreign,
+        ):
             await asyncio.gather(*(client.executions.start(agent.id, n) for n in range(3)))
         sibling = await client.executions.start(agent.id, "sibling")
 
@@ -200,7 +212,9 @@ async def test_lists_narrow(client: PrismaAgentClient, agent: Agent) -> None:
         ({"model": ""}, "model"),
     ],
 )
-async def test_what_cannot_be_recorded(client: PrismaAgentClient, agent: Agent, options: dict[str, Any], field: str) -> None:
+async def test_what_cannot_be_recorded(
+    client: PrismaAgentClient, agent: Agent, options: dict[str, Any], field: str
+) -> None:
     """The execution goes on running."""
     execution = await client.executions.start(agent.id, 1)
 
@@ -217,7 +231,8 @@ async def test_tokens_add_up(client: PrismaAgentClient, agent: Agent) -> None:
     async with client.executions.track(agent.id, 1) as running:
         running.usage.add(input=1, output=2)
         running.usage.add(TokenUsage(output=3, reasoning=3))
-        for wrong in ({"input": -1}, {"output": 1, "reasoning": 2}, {"inptu": 1}):
+        wrongs: list[dict[str, Any]] = [{"input": -1}, {"output": 1, "reasoning": 2}, {"inptu": 1}]
+        for wrong in wrongs:
             with pytest.raises(InvalidInputError):
                 running.usage.add(**wrong)
 

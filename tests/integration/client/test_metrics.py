@@ -67,9 +67,10 @@ async def test_a_summary_looks_back_as_far_as_asked(client: PrismaAgentClient, a
     assert (await client.metrics.summary(agent.id))["m"].max == 2
     assert (await client.metrics.summary(agent.id, 48))["m"].count == 3
     assert await client.metrics.summary("nobody") == {}
-    for hours in (0, -1, math.nan, math.inf, "24", None, True):
+    wrongs: list[Any] = [0, -1, math.nan, math.inf, "24", None, True]
+    for wrong in wrongs:
         with pytest.raises(InvalidInputError, match="hours"):
-            await client.metrics.summary(agent.id, hours)  # type: ignore[arg-type]
+            await client.metrics.summary(agent.id, wrong)
 
 
 async def test_a_series_has_every_bucket(client: PrismaAgentClient, agent: Agent) -> None:
@@ -78,7 +79,9 @@ async def test_a_series_has_every_bucket(client: PrismaAgentClient, agent: Agent
     hour = now.replace(minute=0, second=0, microsecond=0)
     by_hour = {hour - timedelta(hours=back): [random.random() for _ in range(20)] for back in (0, 3, 23)}
     await client.metrics.record_many(
-        MetricPoint(agent_id=agent.id, name="m", value=value, unit="u", recorded_at=min(start + timedelta(minutes=n), now))
+        MetricPoint(
+            agent_id=agent.id, name="m", value=value, unit="u", recorded_at=min(start + timedelta(minutes=n), now)
+        )
         for start, values in by_hour.items()
         for n, value in enumerate(values)
     )
@@ -108,9 +111,10 @@ async def test_a_series_that_was_never_recorded_is_empty(client: PrismaAgentClie
 
     assert len(series.buckets) in (4, 5)
     assert {bucket.count for bucket in series.buckets} == {0}
-    for wrong in ({"bucket": "2h"}, {"hours": 0}, {"timezone": "Nowhere"}):
+    wrongs: list[dict[str, Any]] = [{"bucket": "2h"}, {"hours": 0}, {"timezone": "Nowhere"}]
+    for wrong in wrongs:
         with pytest.raises(InvalidInputError, match=next(iter(wrong))):
-            await client.metrics.series(agent.id, "m", **wrong)  # type: ignore[arg-type]
+            await client.metrics.series(agent.id, "m", **wrong)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +131,9 @@ async def test_a_series_that_was_never_recorded_is_empty(client: PrismaAgentClie
         ({"recorded_at": datetime.now(UTC) + timedelta(days=2)}, "recorded_at"),
     ],
 )
-async def test_a_bad_point_is_refused(client: PrismaAgentClient, agent: Agent, options: dict[str, Any], field: str) -> None:
+async def test_a_bad_point_is_refused(
+    client: PrismaAgentClient, agent: Agent, options: dict[str, Any], field: str
+) -> None:
     """Before anything is written."""
     with pytest.raises(InvalidInputError) as caught:
         await client.metrics.record(**{"agent_id": agent.id, "name": "m", "value": 1.0, **options})
@@ -165,6 +171,22 @@ async def test_a_retried_point_is_recorded_once(client: PrismaAgentClient, agent
     with pytest.raises(ConflictError):
         await client.metrics.record(agent.id, "m", 2, "u", idempotency_key="k")
     assert (await client.metrics.summary(agent.id))["m"].count == 1
+
+
+def random_name() -> str:
+    """255 characters of four bytes that cannot be compressed."""
+    return "".join(chr(random.randrange(0x20000, 0x2A000)) for _ in range(255))
+
+
+async def test_names_too_long_for_an_index_are_refused(client: PrismaAgentClient) -> None:
+    """An index holds 2.7 kB, and 255 characters may be 1,020 bytes."""
+    wide = client.for_organization(random_name())
+    agent = await wide.agents.register(AgentConfig(name="n", category="SUPPORT", id=random_name()))
+
+    for name in ("short", "x" * 255):
+        await wide.metrics.record(agent.id, name, 1)
+    with pytest.raises(InvalidInputError, match="name"):
+        await wide.metrics.record(agent.id, random_name(), 1)
 
 
 async def test_no_point_is_lost_under_load(client: PrismaAgentClient, agent: Agent) -> None:

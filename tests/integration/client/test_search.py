@@ -60,7 +60,9 @@ async def test_only_what_is_in_scope(client: PrismaAgentClient, agent: Agent) ->
     other = await client.agents.register(AgentConfig(name="other", category="SUPPORT"))
     await store(client, agent, "own word")
     await store(client, agent, "expired word", expires_at=PAST)
-    await client.memories.supersede(await store(client, agent, "old word"), MemoryEntry(agent_id=agent.id, content="new"))
+    await client.memories.supersede(
+        await store(client, agent, "old word"), MemoryEntry(agent_id=agent.id, content="new")
+    )
     await store(client, other, "private word")
     await store(client, other, "shared word", visibility="organization")
     await store(client, other, "shared expired word", visibility="organization", expires_at=PAST)

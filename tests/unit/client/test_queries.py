@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentdb.client import queries
-from agentdb.client.queries import load_queries
+from agentdb.client.queries import load_queries, write_out
 
 FILES = sorted(path.stem for path in Path(queries.__file__).parent.glob("*.sql"))
 BLOCKS = [(file, name, sql) for file in FILES for name, sql in load_queries(file).items()]
@@ -55,3 +55,13 @@ def test_every_block_is_used() -> None:
     """A block that nothing sends is dead."""
     code = "".join(path.read_text(encoding="utf-8") for path in Path(queries.__file__).parents[1].glob("*.py"))
     assert [f"{file}.{name}" for file, name, _ in BLOCKS if f'"{name}"' not in code] == []
+
+
+def test_what_is_not_asked_for_is_written_out() -> None:
+    """The rest is numbered anew; a text is never written, nor is the organization."""
+    sql = "SELECT $1, $2, $3::text, $4, $5, $6, $2, $10"
+
+    assert write_out(sql, "x", None, True, 2.5, 10, 0, 0, 0, 1001) == (
+        "SELECT $1, $2, NULL::text, true, $3, 10, $2, $4",
+        ["x", 2.5, 1001],
+    )

@@ -71,14 +71,6 @@ def test_a_broken_check_names_its_field() -> None:
     assert ours.field == "importance"
 
 
-def test_a_text_too_rich_for_the_index_is_invalid_input() -> None:
-    """The full-text form of a text holds 1 MB."""
-    ours = refusal(error("54000", text="string is too long for tsvector (1200000 bytes, max 1048575 bytes)"), {})
-
-    assert isinstance(ours, InvalidInputError)
-    assert ours.field == "content"
-
-
 @pytest.mark.parametrize("sqlstate", ["57014", "40P01", "XX000", "42501", "22012"])
 def test_what_is_no_refusal_passes(sqlstate: str) -> None:
     """Those are the database's own business."""

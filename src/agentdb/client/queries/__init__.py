@@ -10,11 +10,15 @@ from __future__ import annotations
 import pkgutil
 import re
 from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
 
-__all__ = ["load_queries"]
+__all__ = ["load_queries", "write_out"]
 
 _BLOCK = re.compile(r"^-- (name|fragment): (\w+)\n", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
+_PARAMETER = re.compile(r"\$(\d+)")
+_LARGEST_WRITTEN: Final = 1000
 
 
 def load_queries(name: str) -> Mapping[str, str]:
@@ -28,3 +32,34 @@ def load_queries(name: str) -> Mapping[str, str]:
         target = blocks if kind == "name" else fragments
         target[block] = re.sub(r"\{\{(\w+)\}\}", lambda match: fragments[match[1]], _COMMENT.sub("", text).strip())
     return blocks
+
+
+def write_out(sql: str, *arguments: object) -> tuple[str, list[object]]:
+    """
+    Return *sql* with what is not asked for written out, and the arguments that remain parameters.
+
+    PostgreSQL takes an optional filter or a LIMIT that are parameters for dear, and so makes a new plan for each call:
+    0.1 to 0.2 ms, as much as the rest of a short query. Written out, `NULL IS NULL OR …` is gone before the planning.
+
+    Args:
+        sql: A block; $1 stays, it is the organization.
+        arguments: The values of $2, $3 …: None, booleans and numbers up to 1000 are written out.
+    """
+    constants = tuple(_written(argument) for argument in arguments)
+    rest = [argument for argument, constant in zip(arguments, constants, strict=True) if constant is None]
+    return _specialized(sql, constants), rest
+
+
+def _written(argument: object) -> str | None:
+    if argument is None:
+        return "NULL"
+    if isinstance(argument, int) and 0 <= argument <= _LARGEST_WRITTEN:
+        return str(argument).lower()
+    return None
+
+
+@lru_cache(maxsize=512)
+def _specialized(sql: str, constants: tuple[str | None, ...]) -> str:
+    numbers = iter(range(2, len(constants) + 2))
+    texts = ["$1", *(f"${next(numbers)}" if constant is None else constant for constant in constants)]
+    return _PARAMETER.sub(lambda match: texts[int(match[1]) - 1], sql)

@@ -39,15 +39,16 @@ SET id = CASE
     last_accessed_at = {{revived}} NULL ELSE m.last_accessed_at END,
     occurred_at = {{revived}} EXCLUDED.occurred_at ELSE m.occurred_at END,
     expires_at = {{revived}} EXCLUDED.expires_at ELSE m.expires_at END,
-    created_at = {{revived}} now() ELSE m.created_at END,
-    updated_at = now()
+    created_at = {{revived}} EXCLUDED.created_at ELSE m.created_at END,
+    updated_at = EXCLUDED.updated_at
 
 -- name: store
 -- Store one memory; its id is that of the equal one if there is one.
 INSERT INTO agent_memories AS m (organization_id, execution_id, id, agent_id, content, content_hash, metadata, importance,
-    memory_type, visibility, sensitive, pinned, embedding, embedding_model, occurred_at, expires_at, store_count)
+    memory_type, visibility, sensitive, pinned, embedding, embedding_model, occurred_at, expires_at, store_count,
+    created_at, updated_at)
 VALUES ($1, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::memory_visibility, $12, $13, $14::vector, $15,
-    coalesce($16::timestamptz, now()), $17, $18)
+    coalesce($16::timestamptz, statement_timestamp()), $17, $18, statement_timestamp(), statement_timestamp())
 {{on_duplicate}}
 RETURNING m.id::text AS id
 
@@ -57,15 +58,19 @@ RETURNING m.id::text AS id
 -- every array: an empty one stands for its column's default, for unnest fills it up with NULL.
 WITH stored AS (
 INSERT INTO agent_memories AS m (organization_id, execution_id, id, agent_id, content, content_hash, metadata, importance,
-    memory_type, visibility, sensitive, pinned, embedding, embedding_model, occurred_at, expires_at, store_count)
+    memory_type, visibility, sensitive, pinned, embedding, embedding_model, occurred_at, expires_at, store_count,
+    created_at, updated_at)
 SELECT $1, $3, e.id, coalesce(e.agent_id, $4), e.content, e.content_hash, coalesce(e.metadata, '{}')::jsonb,
     coalesce(e.importance, 0.5), coalesce(e.memory_type, 'general'), coalesce(e.visibility, 'agent')::memory_visibility,
     coalesce(e.sensitive, false), coalesce(e.pinned, false), e.embedding, e.embedding_model,
-    coalesce(e.occurred_at, now()), e.expires_at, coalesce(e.store_count, 1)
+    coalesce(e.occurred_at, at.moment), e.expires_at, coalesce(e.store_count, 1), at.moment, at.moment
 FROM unnest($5::uuid[], $6::text[], $7::text[], $8::bytea[], $9::text[], $10::float8[], $11::text[], $12::text[],
-    $13::boolean[], $14::boolean[], $15::vector[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::integer[])
+    $13::boolean[], $14::boolean[], $15::vector[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::integer[],
+    $20::integer[])
     AS e (id, agent_id, content, content_hash, metadata, importance, memory_type, visibility, sensitive, pinned,
-        embedding, embedding_model, occurred_at, expires_at, store_count)
+        embedding, embedding_model, occurred_at, expires_at, store_count, position),
+    -- A microsecond apart, in the order given: "newest first" is then answered by the index alone.
+    LATERAL (SELECT statement_timestamp() + e.position * interval '1 microsecond') AS at (moment)
 {{on_duplicate}}
 RETURNING m.id, m.agent_id, m.content_hash, m.xmax <> 0 AS was_there
 )
@@ -104,11 +109,12 @@ WHERE m.organization_id = $1 AND ($2::text IS NULL OR m.agent_id = $2)
     AND ($3::text IS NULL OR m.memory_type = $3) AND {{living}}
 
 -- name: search
--- Memories that hold any word of the query, ranked by how many of them, how often and how close together.
+-- Memories that hold any word of the query, ranked by how many of them and how often, as x / (x + 1) (that is the 32).
 -- plainto_tsquery strips stop words and joins the rest by '&'; ranked retrieval wants them joined by '|'. Within a word
--- the text ' & ' cannot occur.
+-- the text ' & ' cannot occur. Of 231 questions about long dialogues, the first ten hits hold 0.60 of the answers by
+-- ts_rank, 0.57 by ts_rank_cd, and less by either once it is divided by the length.
 WITH query AS (SELECT replace(plainto_tsquery('english', $9)::text, ''' & ''', ''' | ''')::tsquery AS words)
-SELECT {{memory}}, ts_rank_cd(m.content_tsv, query.words, 1 | 32)::float8 AS relevance
+SELECT {{memory}}, ts_rank(m.content_tsv, query.words, 32)::float8 AS relevance
 FROM agent_memories AS m, query
 WHERE m.organization_id = $1 AND (m.agent_id = $2 OR $3 AND m.visibility = 'organization')
     AND m.content_tsv @@ query.words AND {{living}} AND {{filters}}
