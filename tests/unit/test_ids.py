@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 import time
 import uuid
 
@@ -30,6 +32,25 @@ def test_uuid7_rises_when_the_clock_steps_back(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(time, "time_ns", lambda: 0)
 
     assert uuid7() > first
+
+
+def test_a_forked_process_makes_other_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in the same instant, and whatever the application seeds."""
+    monkeypatch.setattr(time, "time_ns", lambda: 0)
+    random.seed(1)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        random.seed(1)
+        os.write(writing, uuid7_text().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    theirs, ours = os.read(reading, 36).decode(), uuid7_text()
+    os.close(reading)
+    os.close(writing)
+    assert theirs[:18] == ours[:18]
+    assert theirs != ours
 
 
 @given(st.lists(st.text(), max_size=4), st.lists(st.text(), max_size=4))

@@ -28,7 +28,7 @@ ANSWERS = {
     "How do I measure the execution time of small code snippets?": "timeit",
     "How do I suppress exceptions in a with block?": "contextlib.suppress",
     "Which function tells me the greatest common divisor?": "math.gcd",
-    "How do I validate an IPv4 address?": "ipaddress.ip_address",
+    "How do I copy a directory tree recursively?": "shutil.copytree",
 }
 
 _READ = re.compile(r"([\d,]+) docstrings read in .* s: ([\d,]+) new, ([\d,]+) already known")

@@ -19,7 +19,7 @@ QUESTIONS = [
     "How do I measure the execution time of small code snippets?",
     "How do I suppress exceptions in a with block?",
     "Which function tells me the greatest common divisor?",
-    "How do I validate an IPv4 address?",
+    "How do I copy a directory tree recursively?",
 ]
 
 _BATCH = 500
