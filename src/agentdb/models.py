@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import cache
 from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
@@ -202,6 +203,11 @@ class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, defer_build=True)
 
 
+@cache
+def _field_names(model: type[BaseModel]) -> set[str]:
+    return set(model.model_fields)  # shared by all rows: they are frozen, and a copy copies it
+
+
 def from_row(model: type[M], values: dict[str, Any]) -> M:
     """
     Build *model* from a value for each of its fields, unchecked; *values* becomes the model's own.
@@ -211,7 +217,7 @@ def from_row(model: type[M], values: dict[str, Any]) -> M:
     instance = model.__new__(model)
     set_slot = object.__setattr__
     set_slot(instance, "__dict__", values)
-    set_slot(instance, "__pydantic_fields_set__", set(values))
+    set_slot(instance, "__pydantic_fields_set__", _field_names(model))
     set_slot(instance, "__pydantic_extra__", None)
     set_slot(instance, "__pydantic_private__", None)
     return instance

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import json
 from typing import TYPE_CHECKING, Final, Literal
 
 from agentdb.client.queries import load_queries
@@ -11,7 +10,7 @@ from agentdb.client.resource import Resource
 from agentdb.errors import ConflictError, InvalidInputError, NotFoundError
 from agentdb.ids import uuid7_text
 from agentdb.models import Agent, AgentCategory, AgentConfig, from_row
-from agentdb.validation import check_json, check_limit, check_offset, check_text
+from agentdb.validation import check_json, check_limit, check_offset, check_text, parse_json
 
 if TYPE_CHECKING:
     from agentdb.postgres.driver import Record
@@ -135,5 +134,5 @@ def _category(category: AgentCategory | str | None) -> str | None:
 def _agent(record: Record) -> Agent:
     values = dict(record.items())
     values["category"] = AgentCategory(values["category"])
-    values["metadata"] = json.loads(values["metadata"])
+    values["metadata"] = parse_json(values["metadata"])
     return from_row(Agent, values)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import json
 import logging
 import traceback
 from collections.abc import AsyncIterator
@@ -20,7 +19,7 @@ from agentdb.client.resource import Resource, known_uuid
 from agentdb.errors import ConflictError, InvalidInputError, NotFoundError
 from agentdb.ids import keyed_uuid, uuid7_text
 from agentdb.models import Execution, ExecutionTree, TokenUsage, from_row
-from agentdb.validation import check_json, check_limit, check_text, check_time, checked, storable_text
+from agentdb.validation import check_json, check_limit, check_text, check_time, checked, parse_json, storable_text
 
 if TYPE_CHECKING:
     from agentdb.client.client import PrismaAgentClient
@@ -135,7 +134,7 @@ class Executions(Resource):
         text = check_json(task, "task")
         rows = await self._fetch(_SQL["start"], id, agent, parent, text, _model(model), agent=agent, execution=parent)
         execution = _execution(rows[0])
-        if key is not None and execution.task != json.loads(text):
+        if key is not None and execution.task != parse_json(text):
             raise ConflictError("The idempotency key belongs to another execution.", constraint="agent_executions_pkey")
         return execution
 
@@ -369,8 +368,8 @@ def _cost(cost: Decimal | None) -> Decimal | None:
 
 def _execution(record: Record) -> Execution:
     values = dict(record.items())
-    values["task"] = json.loads(values["task"])
-    values["result"] = None if values["result"] is None else json.loads(values["result"])
+    values["task"] = parse_json(values["task"])
+    values["result"] = None if values["result"] is None else parse_json(values["result"])
     values["usage"] = from_row(
         TokenUsage,
         {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
@@ -16,7 +15,7 @@ from agentdb.client.retrieval import recency
 from agentdb.errors import ConflictError, InvalidInputError, NotFoundError, TransactionConflictError
 from agentdb.ids import parse_uuid
 from agentdb.models import Memory, MemoryEntry, MemoryHit, SearchResult, from_row
-from agentdb.validation import check_limit, check_number, check_offset, check_text, check_time, checked
+from agentdb.validation import check_limit, check_number, check_offset, check_text, check_time, checked, parse_json
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -375,14 +374,14 @@ def _period(since: datetime | None, until: datetime | None) -> tuple[datetime | 
 
 def _memory(record: Record) -> Memory:
     values = dict(record.items())
-    values["metadata"] = json.loads(values["metadata"])
+    values["metadata"] = parse_json(values["metadata"])
     return from_row(Memory, values)
 
 
 def _lexical_hit(record: Record) -> MemoryHit:
     values = dict(record.items())
     relevance = values.pop("relevance")
-    values["metadata"] = json.loads(values["metadata"])
+    values["metadata"] = parse_json(values["metadata"])
     return _hit(from_row(Memory, values), "lexical", relevance)
 
 

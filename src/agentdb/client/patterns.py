@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import json
 import math
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -12,7 +11,7 @@ from agentdb.client.resource import Resource, known_uuid
 from agentdb.errors import ConflictError, InvalidInputError, NotFoundError
 from agentdb.ids import keyed_uuid, uuid7_text
 from agentdb.models import LearningPattern, from_row
-from agentdb.validation import check_json, check_limit, check_number, check_text
+from agentdb.validation import check_json, check_limit, check_number, check_text, parse_json
 
 if TYPE_CHECKING:
     from agentdb.postgres.driver import Record
@@ -80,7 +79,7 @@ class Patterns(Resource):
             agent=agent,
         )
         pattern = _pattern(rows[0])
-        if key is not None and (pattern.pattern_type, pattern.content) != (pattern_type, json.loads(text)):
+        if key is not None and (pattern.pattern_type, pattern.content) != (pattern_type, parse_json(text)):
             raise ConflictError("The idempotency key belongs to another pattern.", constraint="learning_patterns_pkey")
         return pattern
 
@@ -131,6 +130,6 @@ class Patterns(Resource):
 
 def _pattern(record: Record) -> LearningPattern:
     values = dict(record.items())
-    values["content"] = json.loads(values["content"])
+    values["content"] = parse_json(values["content"])
     values["confidence"] = wilson_lower_bound(values["successes"], values["trials"])
     return from_row(LearningPattern, values)

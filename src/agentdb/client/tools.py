@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +11,7 @@ from agentdb.client.resource import Resource, unknown_agent
 from agentdb.errors import InvalidInputError, NotFoundError
 from agentdb.ids import uuid7_text
 from agentdb.models import Tool, from_row
-from agentdb.validation import check_json, check_limit, check_number, check_text
+from agentdb.validation import check_json, check_limit, check_number, check_text, parse_json
 
 if TYPE_CHECKING:
     from agentdb.postgres.driver import Record
@@ -115,5 +114,5 @@ def _schema(parameters: Mapping[str, Any] | None) -> str:
 
 def _tool(record: Record) -> Tool:
     values = dict(record.items())
-    values["parameters"] = json.loads(values["parameters"])
+    values["parameters"] = parse_json(values["parameters"])
     return from_row(Tool, values)

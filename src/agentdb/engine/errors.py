@@ -208,7 +208,9 @@ def _database_failed(error: DatabaseError, model: str | None) -> QueryError:
             columns = _key_columns(error)
             listed = ", ".join(f"`{column}`" for column in columns)
             where = f"fields: ({listed})" if columns else f"constraint: `{error.constraint}`"
-            return QueryError(code, f"Unique constraint failed on the {where}", meta | {"target": columns or error.constraint})
+            return QueryError(
+                code, f"Unique constraint failed on the {where}", meta | {"target": columns or error.constraint}
+            )
         case "P2003":
             message = f"Foreign key constraint failed on the field: `{error.constraint} (index)`"
             return QueryError(code, message, meta | {"field_name": f"{error.constraint} (index)"})

@@ -84,9 +84,12 @@ class TestOwnPool:
     async def test_connect_timeout(self, prisma_class: type[Any], client_package: ModuleType) -> None:
         """A server that never answers is given up after connect_timeout."""
 
+        hung_up = asyncio.Event()
+
         async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read()
             writer.close()
+            hung_up.set()
 
         silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
         host, port = silent.sockets[0].getsockname()
@@ -99,8 +102,9 @@ class TestOwnPool:
         with pytest.raises(errors.EngineConnectionError):
             await client.connect()
         assert not client.is_connected()
+        async with asyncio.timeout(5):
+            await hung_up.wait()
         silent.close()
-        await silent.wait_closed()
 
     async def test_the_server_goes_away(self, db: Any, raw: Any, client_package: ModuleType) -> None:
         """A connection that is cut off in the middle is P1017, and the next query gets another one."""

@@ -1,7 +1,5 @@
 """COPY and vectors: binary, checked, all or nothing."""
 
-# ruff: noqa: PT012 - a transaction block that fails is several statements
-
 from __future__ import annotations
 
 import random

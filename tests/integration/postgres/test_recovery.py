@@ -1,7 +1,5 @@
 """What the pool mends by itself, what it does not dare to repeat, and how it says so."""
 
-# ruff: noqa: PT012 - a transaction block that fails is several statements
-
 from __future__ import annotations
 
 import asyncio

@@ -1,7 +1,5 @@
 """Transactions end as their block says, whatever happens inside; savepoints nest; concurrent calls queue."""
 
-# ruff: noqa: PT012 - a transaction block that fails is several statements
-
 from __future__ import annotations
 
 import asyncio
