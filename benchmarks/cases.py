@@ -135,7 +135,8 @@ def _store_many(database: Database) -> Iterator[Case]:
 
 def _prisma(database: Database, some_id: Any) -> Iterator[Case]:
     raw = database.raw
-    engine = with_engine(Prisma)(driver=database.client.driver)  # the engine alone, no organization bound
+    on_engine: Any = with_engine(Prisma)  # whose constructor takes a driver, unlike the type that it has
+    engine = on_engine(driver=database.client.driver)  # the engine alone, no organization bound
     scoped = database.client.prisma
     find: dict[str, Work] = {"asyncpg": lambda id: raw.fetchrow(_FIND, ORGANIZATION, id)}
 

@@ -34,6 +34,7 @@ def test_uuid7_rises_when_the_clock_steps_back(monkeypatch: pytest.MonkeyPatch) 
     assert uuid7() > first
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_makes_other_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also in the same instant, and whatever the application seeds."""
     monkeypatch.setattr(time, "time_ns", lambda: 0)

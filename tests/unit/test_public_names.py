@@ -6,6 +6,8 @@ import subprocess
 import sys
 import types
 
+import pytest
+
 import agentdb
 from agentdb import errors, models
 
@@ -25,6 +27,28 @@ def test_all_is_sorted_and_complete() -> None:
 def test_every_error_and_model_is_public() -> None:
     """What a caller catches or gets is importable from the top."""
     assert set(errors.__all__) | set(models.__all__) <= set(agentdb.__all__)
+
+
+PUBLIC_METHODS = {
+    "": """register_agent store_memory store_memories retrieve_memories register_tool get_tools start_execution
+        complete_execution fail_execution record_metric get_agent_metrics store_learning_pattern get_learning_patterns
+        health_check connect disconnect for_organization transaction prisma driver""",
+    "agents": "register get find list heartbeat deactivate delete",
+    "memories": "store store_many get update delete list search supersede count",
+    "tools": "register get list record_call",
+    "executions": "start finish fail get list tree track",
+    "metrics": "record record_many summary series",
+    "patterns": "record outcome list",
+}
+
+
+@pytest.mark.parametrize("resource", PUBLIC_METHODS)
+def test_the_client_has_what_users_rely_on(resource: str) -> None:
+    """Each with a docstring."""
+    client = agentdb.PrismaAgentClient("postgresql://db.invalid/agents", "acme")
+    kind = type(getattr(client, resource) if resource else client)
+
+    assert [name for name in PUBLIC_METHODS[resource].split() if not getattr(kind, name).__doc__] == []
 
 
 def test_importing_loads_nothing_that_may_never_be_needed() -> None:

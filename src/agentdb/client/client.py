@@ -78,9 +78,9 @@ class PrismaAgentClient:
         if settings is None:
             settings = Settings.load(database_url=database_url, organization_id=organization_id)
         else:
-            organization_id = check_organization_id(organization_id or settings.organization_id)
+            organization_id = settings.organization_id if organization_id is None else organization_id
             url = database_url or settings.database_url
-            settings = replace(settings, database_url=url, organization_id=organization_id)
+            settings = replace(settings, database_url=url, organization_id=check_organization_id(organization_id))
         self.embedder = embedder
         self._database = Database(settings)
         self._is_shared = False

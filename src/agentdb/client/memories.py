@@ -8,7 +8,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
 
 from agentdb.client.executions import running_id
-from agentdb.client.memory_rows import Key, MemoryRow, UniqueRows, array_parameters, in_chunks, memory_row, unique_rows
+from agentdb.client.memory_rows import (
+    Key,
+    MemoryRow,
+    UniqueRows,
+    array_parameters,
+    in_chunks,
+    memory_key,
+    memory_row,
+    unique_rows,
+)
 from agentdb.client.queries import load_queries, write_out
 from agentdb.client.resource import Resource, known_uuid
 from agentdb.client.retrieval import recency
@@ -84,7 +93,7 @@ class Memories(Resource):
             InvalidInputError: *entry* cannot be stored.
             DimensionMismatchError: Its embedding has another length than the client's embedder makes.
         """
-        return (await self._store([self._row(entry, "entry")], _refuses(on_duplicate)))[0]
+        return (await self._store([self._row(entry)], _refuses(on_duplicate)))[0]
 
     async def store_many(
         self, entries: Iterable[MemoryEntry], *, on_duplicate: OnDuplicate = "return"
@@ -109,7 +118,7 @@ class Memories(Resource):
         """
         refuses = _refuses(on_duplicate)
         ids: builtins.list[str] = []
-        for rows in in_chunks(entries, self._row):
+        for rows in in_chunks(entries, self._client.embedder):
             ids += await self._store(rows, refuses)
         return ids
 
@@ -243,7 +252,7 @@ class Memories(Resource):
             current = await memories._lock(wanted)
             fields = {name: getattr(current, name) for name in MemoryChanges.__annotations__}
             entry = checked(MemoryEntry, agent_id=current.agent_id, id=current.id, **{**fields, **changes})
-            row = memories._row(entry, "entry")
+            row = memories._row(entry)
             # of the row all but id and agent, and what its embedding is
             rows = await memories._fetch(_SQL["update"], wanted, *row[2:10], row.occurred_at, row.expires_at)
         return _memory(rows[0])
@@ -264,9 +273,9 @@ class Memories(Resource):
         async with self._client.transaction() as transaction:
             memories = transaction.memories
             current = await memories._lock(wanted)
-            row = memories._row(entry, "entry")
+            row = memories._row(entry)
             if current.agent_id != entry.agent_id:
-                raise InvalidInputError("entry.agent_id", "is not the agent whose memory is to be replaced.")
+                raise InvalidInputError("agent_id", "is not the agent whose memory is to be replaced.")
             (replacement,) = await memories._store([row], refuses_duplicates=False)
             if replacement == current.id:
                 raise ConflictError("The memory equals the one that it is to replace.")
@@ -289,8 +298,8 @@ class Memories(Resource):
             raise NotFoundError("memory", str(memory_id))
         return _memory(rows[0])
 
-    def _row(self, entry: MemoryEntry, field: str) -> MemoryRow:
-        return memory_row(entry, self._client.embedder, field)
+    def _row(self, entry: MemoryEntry) -> MemoryRow:
+        return memory_row(entry, self._client.embedder)
 
     async def _store(self, rows: Sequence[MemoryRow], refuses_duplicates: bool) -> builtins.list[str]:
         """Store *rows* with one statement and return their ids in order."""
@@ -342,7 +351,7 @@ class Memories(Resource):
         except NotFoundError:
             raise await self._unknown_agents(row.agent_id for row in unique.rows) from None
         ids = _own_ids(unique)
-        ids.update(((row["agent_id"], row["content_hash"]), row["id"]) for row in there)
+        ids.update((memory_key(row["agent_id"], row["content_hash"]), row["id"]) for row in there)
         return ids
 
 

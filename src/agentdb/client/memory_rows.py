@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 
     from agentdb.client.embedder import Embedder
 
-__all__ = ["Key", "MemoryRow", "UniqueRows", "array_parameters", "in_chunks", "memory_row", "unique_rows"]
+__all__ = ["Key", "MemoryRow", "UniqueRows", "array_parameters", "in_chunks", "memory_key", "memory_row", "unique_rows"]
 
 CHUNK_ROWS: Final = 1000
 CHUNK_CHARACTERS: Final = 4_000_000
 
 
-Key = tuple[str, bytes]
-"""What equal memories have in common: agent and hash."""
+Key = bytes
+"""What equal memories have in common: hash and agent, as one text of bytes because those sort and hash fastest."""
 
 
 class MemoryRow(NamedTuple):
@@ -49,28 +50,32 @@ class MemoryRow(NamedTuple):
     @property
     def key(self) -> Key:
         """What equal memories have in common."""
-        return self.agent_id, self.content_hash
+        return memory_key(self.agent_id, self.content_hash)
 
 
 # What a column is when no entry says otherwise, in the order of the row; the first four have no default.
 _DEFAULTS: Final = ("{}", 0.5, "general", "agent", False, False, None, None, None, None)
 
 
-def memory_row(entry: MemoryEntry, embedder: Embedder | None, field: str) -> MemoryRow:
+def memory_key(agent_id: str, content_hash: bytes) -> Key:
+    """Return the key of the memories of this agent with this hash."""
+    return content_hash + agent_id.encode()
+
+
+def memory_row(entry: MemoryEntry, embedder: Embedder | None) -> MemoryRow:
     """
     Return the row that *entry* becomes.
 
     Args:
         entry: The memory.
         embedder: The client's; an embedding must be as long as those that it makes.
-        field: What errors call the entry.
     """
     if not isinstance(entry, MemoryEntry):
-        raise InvalidInputError(field, f"expected a MemoryEntry, got {type(entry).__name__}.")
+        raise InvalidInputError("entry", f"expected a MemoryEntry, got {type(entry).__name__}.")
     # It was checked when the entry was built, but a dict can have been changed since.
-    metadata = check_json(entry.metadata, f"{field}.metadata")
+    metadata = check_json(entry.metadata, "metadata")
     return MemoryRow(
-        _row_id(entry, field),
+        _row_id(entry),
         entry.agent_id,
         entry.content,
         # No part can hold a NUL, so it separates them.
@@ -83,37 +88,38 @@ def memory_row(entry: MemoryEntry, embedder: Embedder | None, field: str) -> Mem
         entry.pinned,
         # Packed here: asyncpg would take a column of lists for an array of more dimensions.
         None if entry.embedding is None else pack_vector(entry.embedding),
-        None if entry.embedding is None else _embedding_model(entry, len(entry.embedding), embedder, field),
+        None if entry.embedding is None else _embedding_model(entry, len(entry.embedding), embedder),
         entry.occurred_at,
         entry.expires_at,
     )
 
 
-def _row_id(entry: MemoryEntry, field: str) -> str:
+def _row_id(entry: MemoryEntry) -> str:
     if entry.id is None:
         key = entry.idempotency_key
         return uuid7_text() if key is None else str(keyed_uuid(entry.agent_id, key))
     if entry.idempotency_key is not None:
-        raise InvalidInputError(f"{field}.idempotency_key", "an id is one already; give one of them.")
+        raise InvalidInputError("idempotency_key", "an id is one already; give one of them.")
     return entry.id
 
 
-def _embedding_model(entry: MemoryEntry, dimensions: int, embedder: Embedder | None, field: str) -> str:
+def _embedding_model(entry: MemoryEntry, dimensions: int, embedder: Embedder | None) -> str:
     if embedder is None:
         return entry.embedding_model or "unnamed"
     if dimensions != embedder.dimensions:
-        raise DimensionMismatchError(embedder.dimensions, dimensions, f"{field}.embedding")
+        raise DimensionMismatchError(embedder.dimensions, dimensions)
     return entry.embedding_model or embedder.model
 
 
-def in_chunks(
-    entries: Iterable[MemoryEntry], to_row: Callable[[MemoryEntry, str], MemoryRow]
-) -> Iterator[list[MemoryRow]]:
-    """Yield the rows of *entries*, as many at a time as travel well as one statement."""
+def in_chunks(entries: Iterable[MemoryEntry], embedder: Embedder | None) -> Iterator[list[MemoryRow]]:
+    """Yield the rows of *entries*, as many at a time as travel well as one statement; errors name the entry."""
     rows: list[MemoryRow] = []
     characters = 0
     for index, entry in enumerate(entries):
-        row = to_row(entry, f"entries[{index}]")
+        try:
+            row = memory_row(entry, embedder)
+        except InvalidInputError as error:
+            raise _located(error, f"entries[{index}]") from error
         rows.append(row)
         characters += len(row.content) + len(row.metadata)
         if len(rows) == CHUNK_ROWS or characters >= CHUNK_CHARACTERS:
@@ -121,6 +127,13 @@ def in_chunks(
             rows, characters = [], 0
     if rows:
         yield rows
+
+
+def _located(error: InvalidInputError, place: str) -> InvalidInputError:
+    field = place if error.field == "entry" else f"{place}.{error.field}"
+    if isinstance(error, DimensionMismatchError):
+        return DimensionMismatchError(error.expected, error.actual, field)
+    return InvalidInputError(field, error.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +169,12 @@ def unique_rows(rows: Sequence[MemoryRow], keys: Sequence[Key]) -> UniqueRows:
 
     Always in this order: two batches that share memories then wait for each other in one direction only.
     """
-    positions: dict[Key, int] = {}
-    copies: dict[Key, int] = {}
-    for position, key in enumerate(keys):
-        positions.setdefault(key, position)
-        copies[key] = copies.get(key, 0) + 1
+    # backwards, so that of equal keys the first position is the one that stays
+    positions = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
     order = sorted(positions)
     places = [positions[key] for key in order]
-    return UniqueRows([rows[place] for place in places], order, places, [copies[key] for key in order])
+    counts = Counter(keys) if len(order) < len(keys) else {}
+    return UniqueRows([rows[place] for place in places], order, places, [counts.get(key, 1) for key in order])
 
 
 def array_parameters(unique: UniqueRows) -> list[object]:

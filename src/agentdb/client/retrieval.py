@@ -11,12 +11,6 @@ HALF_LIFE: Final = timedelta(days=30)
 """The age at which a memory's recency has fallen to one half."""
 
 
-def recency(occurred_at: datetime, now: datetime, *, pinned: bool = False, half_life: timedelta = HALF_LIFE) -> float:
-    """
-    Return how recent a memory is, in [0, 1]: 2^(-age / half-life).
-
-    1 for something of this moment or of the future, and for a pinned memory of any age.
-    """
-    if pinned or occurred_at >= now:
-        return 1.0
-    return float(2.0 ** -((now - occurred_at) / half_life))
+def recency(occurred_at: datetime, now: datetime) -> float:
+    """Return how recent something is, in [0, 1]: 2^(-age / half-life); 1 for what is yet to come."""
+    return 1.0 if occurred_at >= now else float(2.0 ** -((now - occurred_at) / HALF_LIFE))

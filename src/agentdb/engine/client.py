@@ -15,7 +15,6 @@ from agentdb.postgres.driver import Driver
 ClientT = TypeVar("ClientT")
 
 
-@lru_cache(maxsize=64)
 def with_engine(client_class: type[ClientT]) -> type[ClientT]:
     """
     Return *client_class* running in process: Prisma's query compiler plans, asyncpg executes.
@@ -30,11 +29,17 @@ def with_engine(client_class: type[ClientT]) -> type[ClientT]:
     Raises:
         TypeError: The class is none of these.
     """
-    if hasattr(client_class, "_prepare"):
-        return client_class
+    # Not cached itself, or the type checker would no longer know what it returns.
+    base: Any = client_class
+    made: type[ClientT] = base if hasattr(base, "_prepare") else _in_process(base)
+    return made
+
+
+@lru_cache(maxsize=64)
+def _in_process(client_class: Any) -> Any:
     package = _package_of(client_class)
 
-    class InProcess(client_class):  # type: ignore[misc, valid-type]
+    class InProcess(client_class):  # type: ignore[misc]
         """The generated client on the in-process engine."""
 
         def __init__(self, *, driver: Driver | None = None, **options: Any) -> None:

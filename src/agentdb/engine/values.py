@@ -93,15 +93,22 @@ def _bytes(value: Any) -> bytes:
     raise UnfitValueError(f"Bytes were expected, got {type(value).__name__}.")
 
 
-def utc(value: datetime | date | time | str) -> datetime:
-    """Read a point in time as an aware UTC datetime; a naive one is UTC, a date is its midnight, a time is on day 0."""
+def utc(value: Any) -> datetime:
+    """
+    Read a point in time as an aware UTC datetime.
+
+    A naive datetime is UTC, a date is its midnight, a time is on the first of January 1970; text is one of them in ISO
+    form.
+    """
     if isinstance(value, str):
         value = _parse_time(value)
     if isinstance(value, datetime):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
-    return datetime.combine(date(1970, 1, 1), value, value.tzinfo or UTC).astimezone(UTC)
+    if isinstance(value, time):
+        return datetime.combine(date(1970, 1, 1), value, value.tzinfo or UTC).astimezone(UTC)
+    raise UnfitValueError(f"A point in time was expected, got {type(value).__name__}.")
 
 
 def _parse_time(text: str) -> datetime | time:
@@ -192,7 +199,7 @@ def milliseconds(value: datetime) -> datetime:
     return value.replace(microsecond=value.microsecond - surplus) if surplus else value
 
 
-def moment(value: datetime | date | time | str) -> datetime:
+def moment(value: Any) -> datetime:
     """Read any point in time as a Prisma DateTime: aware, UTC, whole milliseconds."""
     return milliseconds(utc(value))
 

@@ -211,8 +211,11 @@ async def test_what_no_organization_is(client: PrismaAgentClient, database_url: 
     with pytest.raises(InvalidInputError, match="organization_id"):
         client.for_organization(organization)
     if organization is not None:
-        with pytest.raises(InvalidInputError, match="organization_id"):
-            PrismaAgentClient(database_url, organization)
+        settings = Settings(organization_id="acme", database_url=database_url)
+        options: list[dict[str, Any]] = [{}, {"settings": settings}]
+        for more in options:
+            with pytest.raises(InvalidInputError, match="organization_id"):
+                PrismaAgentClient(database_url, organization, **more)
 
 
 async def test_odd_organizations_are_kept_apart(client: PrismaAgentClient) -> None:

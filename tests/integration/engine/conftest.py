@@ -25,9 +25,9 @@ PACKAGE = "agentdb_test_client"
 
 @pytest.fixture(scope="session")
 def generated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the generated package and schema.sql; kept in pytest's cache until something they depend on changes."""
-    cache = request.config.cache
-    folder = cache.mkdir("agentdb-engine") if cache else tmp_path_factory.mktemp("engine")
+    """A folder with the generated package and schema.sql; pytest's cache keeps it until something it is of changes."""
+    cache = getattr(request.config, "cache", None)
+    folder = tmp_path_factory.mktemp("engine") if cache is None else cache.mkdir("agentdb-engine")
     made = folder / digest(SCHEMA)
     if not made.exists():
         for outdated in folder.iterdir():
@@ -81,7 +81,7 @@ async def raw(url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
 
 @pytest.fixture
 async def db(prisma_class: type[Any], url: str, raw: asyncpg.Connection[asyncpg.Record]) -> AsyncIterator[Any]:
-    """The client, connected to a database whose tables are empty and whose numbers start at 1; all it lent comes back."""
+    """The client, connected to a database with empty tables whose numbers start at 1; its pool gets everything back."""
     tables = await raw.fetchval(
         "SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables WHERE schemaname = 'public'"
     )

@@ -1,4 +1,4 @@
-"""Makes what the tests need of a Prisma schema: its generated client and its DDL. Needs Node and prisma/node_modules."""
+"""Makes what the tests need of a Prisma schema: its generated client and its DDL, with Node and prisma/node_modules."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ import hatch_build
 
 def generate_client(schema: Path, target: Path) -> None:
     """Generate the client of *schema*, as the build does for agentdb's own, as the package *target*."""
-    with tempfile.TemporaryDirectory() as name, _schema_folder(schema) as folder:
-        with mock.patch.object(hatch_build, "PRISMA", folder):
-            shutil.move(hatch_build.run_generator(Path(name)), target)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        _schema_folder(schema) as folder,
+        mock.patch.object(hatch_build, "PRISMA", folder),
+    ):
+        shutil.move(hatch_build.run_generator(Path(name)), target)
 
 
 def generate_in_place(schema: Path, site: Path) -> None:
-    """Generate the client of *schema* as people do who name no output: into the package `prisma`, here a copy in *site*."""
+    """Generate the client of *schema* as is done by default: into the package `prisma`; here into a copy, in *site*."""
     import prisma
 
     shutil.copytree(Path(prisma.__file__).parent, site / "prisma", ignore=shutil.ignore_patterns("__pycache__"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
-from functools import reduce
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +16,14 @@ Call = dict[str, Any]
 
 def call(method: str, model: str = "user", **arguments: Any) -> tuple[str, str, dict[str, Any]]:
     return model, method, arguments
+
+
+def nested(depth: int) -> dict[str, Any]:
+    """A condition in *depth* others."""
+    where: dict[str, Any] = {"id": 1}
+    for _ in range(depth):
+        where = {"AND": [where]}
+    return where
 
 
 @pytest.fixture
@@ -86,8 +93,8 @@ class TestRefusedBeforehand:
             call("group_by", by=[]),
             call("update", where={"id": 1}, data={"visits": {"increment": 1, "set": 3}}),
             call("create", "post", data={"title": "t", "author_id": 1, "author": {"connect": {"id": 1}}}),
-            call("find_first", where=reduce(lambda inner, _: {"AND": [inner]}, range(200), {"id": 1})),
-            call("find_first", where=reduce(lambda inner, _: {"AND": [inner]}, range(20_000), {"id": 1})),
+            call("find_first", where=nested(200)),
+            call("find_first", where=nested(20_000)),
         ],
     )
     async def test_wrong_values(self, fail: Any, client_package: ModuleType, call: Any) -> None:
@@ -320,7 +327,7 @@ class TestCauses:
         from agentdb.engine import request
 
         with monkeypatch.context() as patch:
-            patch.setitem(request.ACTIONS, "find_first", "findWhatever")  # type: ignore[arg-type]
+            patch.setitem(request.ACTIONS, "find_first", "findWhatever")
             with pytest.raises(client_package.errors.DataError) as caught:
                 await db.user.find_first()
         assert caught.value.code == "P2023"

@@ -111,7 +111,8 @@ class TestOwnPool:
         task = asyncio.create_task(db.query_raw("SELECT pg_sleep(20)"))
         await asyncio.sleep(0.1)
         await raw.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(20)%' AND pid <> pg_backend_pid()"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE query LIKE '%pg_sleep(20)%' AND pid <> pg_backend_pid()"
         )
         with pytest.raises(client_package.errors.DataError) as caught:
             await task
@@ -228,7 +229,7 @@ class TestWithEngine:
             assert await client.users() == 0
 
     @pytest.mark.parametrize("other", [int, object, Pool, asyncio.Lock])
-    def test_of_something_else(self, other: type) -> None:
+    def test_of_something_else(self, other: Any) -> None:
         """Any other class is refused."""
         with pytest.raises(TypeError, match="generated prisma-client-py package"):
             with_engine(other)
@@ -270,4 +271,4 @@ class TestModels:
             assert await client_package.models.User.prisma().count() == 1
         finally:
             registry = __import__(f"{client_package.__name__}._registry", fromlist=["registry"])
-            registry._registered_client = None
+            vars(registry)["_registered_client"] = None

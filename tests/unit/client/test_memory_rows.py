@@ -22,7 +22,7 @@ class FakeEmbedder:
 
 
 def row(**fields: Any) -> MemoryRow:
-    return memory_row(MemoryEntry(**{"agent_id": "a", "content": "text", **fields}), None, "entry")
+    return memory_row(MemoryEntry(**{"agent_id": "a", "content": "text", **fields}), None)
 
 
 def made_unique(rows: list[MemoryRow]) -> UniqueRows:
@@ -52,7 +52,7 @@ def test_metadata_changed_after_the_entry_was_built_is_checked_again() -> None:
     entry.metadata["x"] = "\x00"
 
     with pytest.raises(InvalidInputError) as caught:
-        list(in_chunks([entry], lambda each, field: memory_row(each, None, field)))
+        list(in_chunks([entry], None))
     assert caught.value.field == "entries[0].metadata.x"
 
 
@@ -60,7 +60,7 @@ def test_metadata_changed_after_the_entry_was_built_is_checked_again() -> None:
 def test_only_an_entry_is_an_entry(entry: Any) -> None:
     """A dict has to be made one first."""
     with pytest.raises(InvalidInputError, match="MemoryEntry"):
-        memory_row(entry, None, "entry")
+        memory_row(entry, None)
 
 
 def test_the_id_is_the_entrys_or_its_keys_or_new() -> None:
@@ -78,12 +78,15 @@ def test_an_embedding_is_as_long_as_the_embedders() -> None:
     """Without an embedder any length is, and the model is "unnamed" unless it is named."""
     entry = MemoryEntry(agent_id="a", content="text", embedding=[1, 2, 3])
 
-    assert memory_row(entry, None, "entry").embedding_model == "unnamed"
+    assert memory_row(entry, None).embedding_model == "unnamed"
     with pytest.raises(DimensionMismatchError) as caught:
-        memory_row(entry, FakeEmbedder(), "entry")
-    assert (caught.value.expected, caught.value.actual, caught.value.field) == (2, 3, "entry.embedding")
+        memory_row(entry, FakeEmbedder())
+    assert (caught.value.expected, caught.value.actual, caught.value.field) == (2, 3, "embedding")
+    with pytest.raises(DimensionMismatchError) as caught:
+        list(in_chunks([entry], FakeEmbedder()))
+    assert (caught.value.actual, caught.value.field) == (3, "entries[0].embedding")
     fitting = entry.model_copy(update={"embedding": [1.0, 2.0]})
-    assert memory_row(fitting, FakeEmbedder(), "entry").embedding_model == "fake"
+    assert memory_row(fitting, FakeEmbedder()).embedding_model == "fake"
     assert row(embedding_model="m").embedding_model is None
 
 
@@ -123,7 +126,7 @@ def test_a_batch_is_cut_by_rows_and_by_size() -> None:
     """1,000 rows, or what adds up to 4,000,000 characters."""
 
     def sizes(entries: Any) -> list[int]:
-        return [len(rows) for rows in in_chunks(entries, lambda each, field: memory_row(each, None, field))]
+        return [len(rows) for rows in in_chunks(entries, None)]
 
     assert sizes(MemoryEntry(agent_id="a", content=str(n)) for n in range(2001)) == [1000, 1000, 1]
     assert sizes([MemoryEntry(agent_id="a", content="x" * 1_000_000)] * 5) == [4, 1]
