@@ -96,7 +96,7 @@ class Arguments:
         if isinstance(value, dict):
             return object_text(
                 [
-                    pair_text(operator := ALIASES.get(key, key), self._operand(field, operator, item))
+                    pair_text(operator := ALIASES.get(key) or str(key), self._operand(field, operator, item))
                     for key, item in value.items()
                 ]
             )
@@ -133,12 +133,10 @@ class Arguments:
                 text = self._list(field, item)
             elif isinstance(item, dict) and item and item.keys() <= _NUMBER_OPERATIONS:
                 text = object_text([pair_text(key, self._value(field, operand)) for key, operand in item.items()])
-            elif is_upsert and self._keys:
-                text = self._keyed(field, item)
+            elif item is None and field.type == "Json" and not field.is_optional:
+                raise CompileError(f"`{model.name}.{name}`: A value is required but not set", "P2012")
             else:
-                if item is None and field.type == "Json" and not field.is_optional:
-                    raise CompileError(f"`{model.name}.{name}`: A value is required but not set", "P2012")
-                text = self._value(field, item)
+                text = self._keyed(field, item) if is_upsert and self._keys else self._value(field, item)
             parts.append(pair_text(name, text))
         return object_text(parts)
 
@@ -233,9 +231,9 @@ def object_text(pairs: Iterable[str]) -> str:
     return f"{{{','.join(pairs)}}}"
 
 
-def pair_text(key: str, value: str) -> str:
+def pair_text(key: object, value: str) -> str:
     """Return a JSON object's pair of a key and a value that is JSON already."""
-    return f'"{key}":{value}' if key.isidentifier() else f"{write_json(key)}:{value}"
+    return f'"{key}":{value}' if isinstance(key, str) and key.isidentifier() else f"{write_json(str(key))}:{value}"
 
 
 def _is_list(value: Any) -> bool:

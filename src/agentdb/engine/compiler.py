@@ -53,6 +53,11 @@ class Planner:
             if self._compiler is None:
                 self._compiler = QueryCompiler(self._schema, schema_name=self._schema_name)
 
+    @property
+    def is_started(self) -> bool:
+        """Whether the compiler is loaded."""
+        return self._compiler is not None
+
     def plan(self, text: str) -> RunPlan:
         """
         Return the plan of a request.
@@ -75,6 +80,7 @@ class Planner:
         return plan
 
     def __len__(self) -> int:
+        """Return how many plans are kept."""
         return len(self._plans)
 
     def _compile(self, text: str) -> RunPlan:

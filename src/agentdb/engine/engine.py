@@ -50,6 +50,7 @@ class Engine:
         self._pool: Pool | None = None
         self._planner: Planner | None = None
         self._transactions = Transactions()
+        self._connecting = asyncio.Lock()
         self._stopping: asyncio.Task[None] | None = None
 
     # -- lifecycle: the names are those of prisma-client-py's abstract engine
@@ -66,13 +67,10 @@ class Engine:
             EngineConnectionError: The client's own; the database cannot be reached, or not in time.
         """
         try:
-            async with asyncio.timeout(timeout.total_seconds()):
+            async with asyncio.timeout(timeout.total_seconds()), self._connecting:
                 schema_name = DEFAULT_SCHEMA if self._borrowed else await self._open_pool(datasources)
                 if self._planner is None:
-                    planner = planner_for(self._schema, schema_name)
-                    # In a thread: where no compiled form of the compiler is cached, making one takes seconds.
-                    await asyncio.to_thread(planner.start)
-                    self._planner = planner
+                    self._planner = await _started(planner_for(self._schema, schema_name))
         except TimeoutError as error:
             text = f"Could not connect to the database within {timeout.total_seconds():g} s."
             raise self._package.connection_error(text) from error
@@ -204,3 +202,10 @@ class Engine:
             yield
         except FAILURES as error:
             raise self._package.own_error(error) from error
+
+
+async def _started(planner: Planner) -> Planner:
+    if not planner.is_started:
+        # In a thread: where no compiled form of the compiler is cached, making one takes seconds.
+        await asyncio.to_thread(planner.start)
+    return planner

@@ -35,6 +35,14 @@ class TestOwnPool:
             await client.disconnect()
             assert not client.is_connected()
 
+    async def test_connecting_twice_at_once(self, prisma_class: type[Any], url: str, db: Any, raw: Any) -> None:
+        """Tasks that connect one client at the same time share its pool."""
+        client = prisma_class(datasource={"url": f"{url}&application_name=twice"}, use_dotenv=False)
+        await asyncio.gather(client.connect(), client.connect())
+        assert await client.user.count() == 0
+        assert await raw.fetchval("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'twice'") == 1
+        await client.disconnect()
+
     async def test_url_from_the_environment(
         self, prisma_class: type[Any], url: str, db: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -109,6 +109,8 @@ class TestFilters:
             ({"manager": None}, {"manager": None}),
             ({"foo": {"bar": 1}}, {"foo": {"bar": 1}}),
             ({"posts": 5}, {"posts": 5}),
+            ({1: 2, "name": {3: "a"}}, {"1": 2, "name": {"3": "%String a"}}),
+            ({'a"b': 1}, {'a"b': 1}),
         ],
     )
     def test_conditions(self, where: Any, written: Any) -> None:
@@ -213,9 +215,14 @@ class TestData:
 
     def test_none_for_required_json(self) -> None:
         """None is no JSON document: where one is required the request is refused."""
-        with pytest.raises(CompileError, match="A value is required but not set") as caught:
-            build("create", {"data": {"settings": None}})
-        assert caught.value.code == "P2012"
+        data = {"email": "a", "settings": None}
+        for method, call in (
+            ("create", {"data": data}),
+            ("upsert", {"where": {"email": "a"}, "create": data, "update": {}}),
+        ):
+            with pytest.raises(CompileError, match="A value is required but not set") as caught:
+                build(method, call)
+            assert caught.value.code == "P2012"
 
 
 class TestUpsert:
