@@ -7,6 +7,7 @@ raised them; the driver above translates them once.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -27,6 +28,7 @@ TENANT_SETTING: Final = "agentdb.organization_id"
 UNKNOWN_TENANT: Final[Any] = object()
 
 _READ_ONLY_COMMANDS: Final = frozenset(("select", "show", "values", "table", "explain", "begin", "set"))
+_WRITING: Final = re.compile(r"\b(insert|update|delete|merge)\b", re.IGNORECASE)
 # A statement prepared before a type changed fails with one of these, and works once it is prepared again.
 _STALE_SQLSTATES: Final = frozenset(("26000", "42804", "42883", "42846", "42P18"))
 
@@ -125,6 +127,27 @@ class Connection:
         await self.raw.execute(f"SELECT {_setting(tenant, is_local=False)}")
         self.tenant = tenant
 
+    async def begin(self, tenant: str | None) -> None:
+        """
+        Open a transaction of a session that is *tenant*'s: one round trip.
+
+        The session itself is set, not only the transaction: were the setting local, a COMMIT in somebody's raw SQL
+        would give the rest of it to the tenant before.
+        """
+        if self.tenant == tenant:
+            await self.script("BEGIN")
+            return
+        self.tenant = UNKNOWN_TENANT
+        await self.script(f"BEGIN; SELECT {_setting(tenant, is_local=False)}; COMMIT; BEGIN")
+        self.tenant = tenant
+
+    async def begin_locally(self, tenant: str | None, schema: str | None) -> None:
+        """Open a transaction with settings of its own, where a pooler hands the session round: one round trip."""
+        settings = [] if tenant is None else [_setting(tenant, is_local=True)]
+        if schema is not None:
+            settings.append(f"set_config('search_path', {_literal(search_path(schema))}, true)")
+        await self.script(f"BEGIN; SELECT {', '.join(settings)}" if settings else "BEGIN")
+
     async def fetch(self, sql: str, arguments: Sequence[object], bind: Bind | None) -> Any:
         """Run one statement; return its rows, through *bind* if there is one."""
         self.is_executing = False
@@ -214,7 +237,7 @@ class Connection:
 
     def is_in_doubt(self, sql: str, error: BaseException) -> bool:
         """Whether a write had been sent, so that losing the connection leaves its outcome unknown."""
-        return self.was_sent(error) and _command(sql) not in _READ_ONLY_COMMANDS
+        return self.was_sent(error) and not _only_reads(sql)
 
     def note(self, error: BaseException) -> None:
         """Remember what *error* means for the session, before it is given back."""
@@ -291,12 +314,15 @@ class _Records:
             raise
 
 
-def begin_text(tenant: str | None, session_tenant: str | None, schema: str | None = None) -> str:
-    """Return what opens a transaction, with the settings that hold for it alone where the session's are others."""
-    settings = [] if tenant == session_tenant else [_setting(tenant, is_local=True)]
-    if schema is not None:
-        settings.append(f"set_config('search_path', {_literal(quoted(schema))}, true)")
-    return f"BEGIN; SELECT {', '.join(settings)}" if settings else "BEGIN"
+def search_path(schema: str) -> str:
+    """
+    Return the search path for a URL that names *schema*.
+
+    "public" after it, where extensions usually are; temporary tables last, so that one of somebody's raw SQL never
+    stands in for a table of ours in a session that is another organization's next.
+    """
+    names = [schema] if schema == "public" else [schema, "public"]
+    return ", ".join([*map(quoted, names), "pg_temp"])
 
 
 def _setting(tenant: str | None, *, is_local: bool) -> str:
@@ -330,6 +356,13 @@ def _vector_type(facts: StatementFacts) -> PgType | None:
         if (type_.element or type_).name == "vector":
             return type_
     return None
+
+
+def _only_reads(sql: str) -> bool:
+    command = _command(sql)
+    if command == "with":
+        return _WRITING.search(sql) is None
+    return command in _READ_ONLY_COMMANDS
 
 
 def _command(sql: str) -> str:

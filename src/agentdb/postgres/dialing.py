@@ -11,7 +11,7 @@ import asyncpg
 
 from agentdb.errors import AgentDBError, ConnectionFailedError
 from agentdb.postgres.bits import pack_bits, unpack_bits
-from agentdb.postgres.connection import Connection, FactsBySql, quoted
+from agentdb.postgres.connection import Connection, FactsBySql, search_path
 from agentdb.postgres.failures import translate_connect
 from agentdb.postgres.url import DEFAULT_STATEMENT_CACHE_SIZE, ConnectionOptions
 
@@ -33,12 +33,9 @@ async def dial(options: ConnectionOptions, application_name: str, facts: FactsBy
         ConnectionFailedError: The server cannot be reached, or refused the role.
         ConfigurationError: A certificate cannot be read.
     """
-    try:
-        return await _connect(options, application_name, facts)
-    except AgentDBError:
-        raise
-    except Exception as error:
-        raise translate_connect(error, options) or error from error
+    connection = await _dial(options, application_name, facts)
+    await _put_temporary_tables_last(connection, options)
+    return connection
 
 
 async def dial_first(
@@ -47,12 +44,13 @@ async def dial_first(
     """Connect, and find out whether a pooler hands sessions round; return the options with what was found out."""
     if not options.pgbouncer:
         try:
-            connection = await dial(options, application_name, facts)
+            connection = await _dial(options, application_name, facts)
         except ConnectionFailedError as error:
             if error.sqlstate != _REFUSED_SETTING:
                 raise
         else:
             if not await connection.is_pooled():
+                await _put_temporary_tables_last(connection, options)
                 return connection, options
             connection.raw.terminate()
         # Settings of the session would reach other clients' sessions, and with them another organization's rows.
@@ -67,6 +65,24 @@ async def hang_up(connection: Connection) -> None:
         await connection.raw.close(timeout=_CLOSE_SECONDS)
     except Exception:  # close() itself cuts off a connection that it cannot take leave of
         logger.debug("a connection did not close in order", exc_info=True)
+
+
+async def _dial(options: ConnectionOptions, application_name: str, facts: FactsBySql) -> Connection:
+    try:
+        return await _connect(options, application_name, facts)
+    except AgentDBError:
+        raise
+    except Exception as error:
+        raise translate_connect(error, options) or error from error
+
+
+async def _put_temporary_tables_last(connection: Connection, options: ConnectionOptions) -> None:
+    """Keep what the role's search path is, and see to it that no temporary table stands before a table of ours."""
+    if options.schema is None and not options.pgbouncer:
+        await connection.raw.execute(
+            "SELECT set_config('search_path',"
+            " concat_ws(', ', nullif(current_setting('search_path'), ''), 'pg_temp'), false)"
+        )
 
 
 async def _connect(options: ConnectionOptions, application_name: str, facts: FactsBySql) -> Connection:
@@ -96,7 +112,7 @@ def _server_settings(options: ConnectionOptions, application_name: str) -> dict[
     # jit costs more than it gives on short statements, and is slow on the library's own catalog queries.
     settings["jit"] = "off"
     if options.schema is not None:
-        settings["search_path"] = quoted(options.schema)
+        settings["search_path"] = search_path(options.schema)
     return settings | dict(options.settings)
 
 

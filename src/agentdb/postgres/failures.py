@@ -71,6 +71,8 @@ def translate(error: BaseException, *, in_doubt: bool = False) -> AgentDBError |
     if isinstance(error, asyncpg.InterfaceError):
         return _from_client(error)
     if isinstance(error, asyncpg.InternalClientError):
+        if is_lost_connection(error):
+            return ConnectionFailedError("The connection to PostgreSQL was lost.", is_transient=True)
         return DatabaseError(f"The database library failed: {error}", sqlstate="XX000")
     if isinstance(error, TimeoutError):
         return QueryTimeoutError()
@@ -115,6 +117,9 @@ def is_lost_connection(error: BaseException) -> bool:
         return sqlstate.startswith("08") or sqlstate in ("57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04")
     if isinstance(error, asyncpg.InterfaceError):
         return "connection is closed" in str(error) or "connection was closed" in str(error)
+    if isinstance(error, asyncpg.InternalClientError):
+        # A server that ends the session in the middle of an answer leaves the library in a state it did not expect.
+        return "cannot switch to state" in str(error)
     return isinstance(error, OSError | EOFError) and not isinstance(error, TimeoutError)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import random
 import time
 from collections import deque
@@ -66,6 +67,7 @@ class Pool:
         self._max_lifetime = max_lifetime_seconds
         self._max_idle = max_idle_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = os.getpid()
         self._facts: FactsBySql = WeakValueDictionary()
         self._connections: set[Connection] = set()
         self._idle: list[Connection] = []
@@ -117,9 +119,10 @@ class Pool:
         loop = asyncio.get_running_loop()
         if self._loop is loop:
             return
-        if self._loop is not None and not self._loop.is_closed():
+        if self._loop is not None and not self._loop.is_closed() and not self._is_of_another_process:
             raise self._not_open()
         self._forget_everything()
+        self._process = os.getpid()
         connection, self._options = await dial_first(self._options, self._application_name, self._facts)
         self._loop = loop
         self._connections.add(connection)
@@ -132,13 +135,19 @@ class Pool:
 
         Args:
             timeout_seconds: How long to wait for connections that are in use; then they are cut off.
+
+        Raises:
+            NotConnectedError: The pool is open in another event loop.
         """
-        loop, self._loop = self._loop, None
+        loop = self._loop
         if loop is None:
             return
-        if loop is not asyncio.get_running_loop():
+        if self._is_of_another_process or loop.is_closed():
             self._forget_everything()
             return
+        if loop is not asyncio.get_running_loop():
+            raise self._not_open()
+        self._loop = None
         try:
             for task in self._connectors:
                 task.cancel()
@@ -404,18 +413,24 @@ class Pool:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        for task in (*self._tasks, *self._connectors):
-            if not task.get_loop().is_closed():
-                task.cancel()
-        for connection in self._connections:
-            with contextlib.suppress(RuntimeError):  # its event loop is closed; the socket goes with the object
-                connection.raw.terminate()
+        # A forked child has the parent's sockets and its event loop's: to close them properly would close the parent's.
+        if not self._is_of_another_process:
+            for task in (*self._tasks, *self._connectors):
+                if not task.get_loop().is_closed():
+                    task.cancel()
+            for connection in self._connections:
+                with contextlib.suppress(RuntimeError):  # its event loop is closed; the socket goes with the object
+                    connection.raw.terminate()
         self._tasks.clear()
         self._connectors.clear()
         self._connections.clear()
         self._idle.clear()
         self._waiters.clear()
         self._connecting = 0
+
+    @property
+    def _is_of_another_process(self) -> bool:
+        return self._process != os.getpid()
 
     def _not_open(self) -> NotConnectedError:
         if self._loop is None:

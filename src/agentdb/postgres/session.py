@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequen
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
-from agentdb.postgres.connection import Connection, begin_text
+from agentdb.postgres.connection import Connection
 from agentdb.postgres.driver import Bind, Driver, Transaction
 from agentdb.postgres.failures import is_lost_connection
 from agentdb.postgres.transaction import PoolTransaction, TransactionBlock
@@ -62,7 +62,10 @@ class PoolDriver(Driver):
         while True:
             connection = pool.take(self._tenant) or await pool.wait(self._tenant, timeout_seconds)
             try:
-                await connection.script(begin_text(self._tenant, connection.tenant, pool.local_schema))
+                if pool.options.pgbouncer:
+                    await connection.begin_locally(self._tenant, pool.local_schema)
+                else:
+                    await connection.begin(self._tenant)
             except BaseException as error:
                 self._give_back(connection, error)
                 if is_lost_connection(error) and not is_second:

@@ -248,6 +248,8 @@ class PoolTransaction(Transaction):
         self._check_open()
         if self._connection.is_interrupted:
             raise _aborted()
+        if not self._connection.raw.is_in_transaction():
+            raise TransactionClosedError("Transaction already closed: a statement in it said COMMIT or ROLLBACK.")
 
 
 class TransactionBlock(AbstractAsyncContextManager[Transaction]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -161,7 +162,7 @@ class TestRefusedBeforehand:
         class Celsius:
             degrees = 20
 
-        serializer = __import__(f"{client_package.__name__}._builder", fromlist=["serializer"]).serializer
+        serializer = import_module(f"{client_package.__name__}._builder").serializer
         serializer.register(Celsius, lambda value: value.degrees)
         assert (await db.types.create({"whole": Celsius()})).whole == 20
 

@@ -47,6 +47,7 @@ class TestText:
             ({"contains": "APPLE", "mode": "insensitive"}, ["apple", "Apple pie"]),
             ({"equals": "APPLE", "mode": "insensitive"}, ["apple"]),
             ({"gt": "a", "lt": "b"}, ["apple"]),
+            ({"search": "apple & pie"}, ["Apple pie"]),
             (None, [None]),
             ({"equals": None}, [None]),
             ({"not": None}, ["apple", "Apple pie", "100% pure", "under_score"]),

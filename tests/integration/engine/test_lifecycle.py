@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from datetime import timedelta
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -79,7 +80,7 @@ class TestOwnPool:
     ) -> None:
         """A server that cannot be reached, or a URL that is none, is the package's EngineConnectionError."""
         client = prisma_class(datasource={"url": url}, use_dotenv=False)
-        errors = __import__(f"{client_package.__name__}.engine.errors", fromlist=["errors"])
+        errors = import_module(f"{client_package.__name__}.engine.errors")
         with pytest.raises(errors.EngineConnectionError, match=words) as caught:
             await client.connect()
         assert isinstance(caught.value, client_package.errors.PrismaError)
@@ -106,7 +107,7 @@ class TestOwnPool:
             use_dotenv=False,
             connect_timeout=timedelta(milliseconds=200),
         )
-        errors = __import__(f"{client_package.__name__}.engine.errors", fromlist=["errors"])
+        errors = import_module(f"{client_package.__name__}.engine.errors")
         with pytest.raises(errors.EngineConnectionError):
             await client.connect()
         assert not client.is_connected()
@@ -244,7 +245,7 @@ class TestWithEngine:
 
     def test_of_a_synchronous_client(self, client_package: ModuleType) -> None:
         """A client that was generated with interface = "sync" is refused, saying what to change."""
-        base = __import__(f"{client_package.__name__}._base_client", fromlist=["SyncBasePrisma"]).SyncBasePrisma
+        base = import_module(f"{client_package.__name__}._base_client").SyncBasePrisma
 
         class Prisma(base):  # type: ignore[misc, valid-type]
             __module__ = f"{client_package.__name__}.client"
@@ -256,7 +257,7 @@ class TestWithEngine:
 class TestModels:
     async def test_own_models(self, db: Any, client_package: ModuleType) -> None:
         """A model of the user's own selects its own fields, and only these."""
-        bases = __import__(f"{client_package.__name__}.bases", fromlist=["bases"])
+        bases = import_module(f"{client_package.__name__}.bases")
 
         class Title(bases.BasePost):  # type: ignore[misc, name-defined]
             title: str
@@ -278,5 +279,5 @@ class TestModels:
             await client_package.models.User.prisma().create({"email": "a"})
             assert await client_package.models.User.prisma().count() == 1
         finally:
-            registry = __import__(f"{client_package.__name__}._registry", fromlist=["registry"])
+            registry = import_module(f"{client_package.__name__}._registry")
             vars(registry)["_registered_client"] = None

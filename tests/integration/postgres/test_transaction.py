@@ -27,6 +27,12 @@ async def add(driver: Driver, number: int) -> None:
     await driver.execute("INSERT INTO t VALUES ($1)", [number])
 
 
+async def tenant_of(driver: Driver) -> str | None:
+    (row,) = await driver.fetch("SELECT current_setting('agentdb.organization_id', true)")
+    tenant: str | None = row[0]
+    return tenant
+
+
 async def numbers(driver: Driver) -> list[int]:
     return [row[0] for row in await driver.fetch("SELECT n FROM t ORDER BY n")]
 
@@ -343,3 +349,30 @@ async def test_storm_of_cancellations_in_savepoints(make_pool: MakePool) -> None
     found = await numbers(pool.driver())
     assert [n for n in found if n % 2 == 0] == [n - 1 for n in found if n % 2]
     assert 1 <= pool.stats.size <= 2
+
+
+async def test_a_commit_in_raw_sql_does_not_hand_the_rest_to_another_tenant(make_pool: MakePool) -> None:
+    """A transaction that its own SQL ends is closed, and the session it leaves is still its tenant's."""
+    pool = await make_pool(connection_limit=1)
+    assert await tenant_of(pool.driver("a")) == "a"
+
+    transaction = await pool.driver("b").begin()
+    await transaction.script("COMMIT")
+    with pytest.raises(TransactionClosedError, match="said COMMIT or ROLLBACK"):
+        await tenant_of(transaction)
+    await transaction.rollback()
+    chained = await pool.driver("c").begin()
+    await chained.script("ROLLBACK AND CHAIN")
+    assert await tenant_of(chained) == "c"
+    await chained.rollback()
+    assert await tenant_of(pool.driver("a")) == "a"
+
+
+async def test_a_temporary_table_stands_in_for_none_of_ours(make_pool: MakePool) -> None:
+    """What raw SQL leaves in a session does not catch the rows of the next tenant."""
+    pool = await make_pool(connection_limit=1)
+    await pool.driver("a").script("CREATE TEMP TABLE agents (LIKE public.agents)")
+
+    (row,) = await pool.driver("b").fetch("SELECT 'agents'::regclass::text AS name, 'pg_temp.agents'::regclass::oid")
+
+    assert row["name"] == "agents"
