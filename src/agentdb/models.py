@@ -15,13 +15,15 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from agentdb.validation import (
     Content,
     Count,
     Description,
+    Importance,
     JsonObject,
+    MetricValue,
     Name,
     RecentDatetime,
     ShortName,
@@ -110,7 +112,7 @@ class MemoryEntry(_Input):
         metadata: A JSON object; keys are text, numbers finite.
         importance: In [0, 1].
         memory_type: 1 to 100 characters.
-        embedding: 1 to 16,000 finite numbers, not all zero: a sequence or a one-dimensional array.
+        embedding: 1 to 16,000 numbers, not all zero as 32-bit floats: a sequence or a one-dimensional array.
         embedding_model: What made the embedding, 1 to 255 characters; None: the client's embedder, else "unnamed".
         visibility: "agent": found by its agent alone; "organization": by every agent of the organization.
         sensitive: Marks a memory that must not be read by others.
@@ -124,7 +126,7 @@ class MemoryEntry(_Input):
     agent_id: Name
     content: Content
     metadata: JsonObject = {}
-    importance: float = Field(default=0.5, ge=0, le=1, allow_inf_nan=False)
+    importance: Importance = 0.5
     memory_type: ShortName = "general"
     embedding: Vector | None = None
     embedding_model: Name | None = None
@@ -144,7 +146,7 @@ class MetricPoint(_Input):
     Attributes:
         agent_id: The agent it belongs to.
         name: What was measured, 1 to 255 characters.
-        value: A finite number.
+        value: A number from -1e300 to 1e300.
         unit: Its unit, at most 100 characters.
         labels: A JSON object.
         recorded_at: When it was measured, at most a day ahead; a naive time is taken as UTC. None: now.
@@ -153,7 +155,7 @@ class MetricPoint(_Input):
 
     agent_id: Name
     name: Name
-    value: FiniteFloat
+    value: MetricValue
     unit: Unit = ""
     labels: JsonObject = {}
     recorded_at: RecentDatetime | None = None

@@ -7,7 +7,8 @@ from __future__ import annotations
 import json
 import json.encoder
 import math
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
@@ -21,7 +22,9 @@ __all__ = [
     "Content",
     "Count",
     "Description",
+    "Importance",
     "JsonObject",
+    "MetricValue",
     "Name",
     "RecentDatetime",
     "ShortName",
@@ -32,12 +35,15 @@ __all__ = [
     "Vector",
     "as_utc",
     "check_characters",
+    "check_flag",
+    "check_iterable",
     "check_json",
     "check_limit",
     "check_number",
     "check_offset",
     "check_text",
     "check_time",
+    "check_vector",
     "checked",
     "invalid_input",
     "json_copy",
@@ -47,10 +53,18 @@ __all__ = [
 ]
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 _LARGEST_BIGINT = 2**63 - 1
 _LARGEST_FLOAT4 = 3.4028235e38
+# The difference of two of these is still a float, which percentiles are interpolated by.
+_LARGEST_METRIC = 1e300
 _FARTHEST_FUTURE = timedelta(days=1)
+# The driver sends the very ends of datetime as PostgreSQL's infinity, with which no arithmetic works and which sorts
+# behind every other time.
+_EARLIEST = datetime.min.replace(tzinfo=UTC) + timedelta(seconds=1)
+_LATEST = datetime.max.replace(tzinfo=UTC, microsecond=0)
+_NOT_NUMBERS = (bool, str, bytes, bytearray)
 
 
 class UnstorableError(ValueError):
@@ -232,6 +246,20 @@ def check_number(value: object, field: str, at_least: float, at_most: float) -> 
     return float(value)
 
 
+def check_flag(value: object, field: str) -> bool:
+    """Return *value* when it is True or False."""
+    if not isinstance(value, bool):
+        raise InvalidInputError(field, f"expected True or False, got {type(value).__name__}.")
+    return value
+
+
+def check_iterable(values: Iterable[T], field: str) -> Iterable[T]:
+    """Return *values* when it can be iterated over."""
+    if not isinstance(values, Iterable):
+        raise InvalidInputError(field, f"expected a list or a generator, got {type(values).__name__}.")
+    return values
+
+
 def check_limit(limit: object) -> int:
     """Return *limit* when it is 1 to 1000."""
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= 1000:
@@ -259,13 +287,20 @@ def check_time(moment: datetime | None, field: str) -> datetime | None:
 
 
 def as_utc(moment: datetime) -> datetime:
-    """Return *moment* in UTC; a naive one is taken as UTC."""
-    if moment.tzinfo is None:
-        return moment.replace(tzinfo=UTC)
+    """
+    Return *moment* in UTC; a naive one is taken as UTC.
+
+    Raises:
+        ValueError: It lies outside of the years 1 to 9999, or in their very first or last second (`datetime.min` and
+            `datetime.max`).
+    """
     try:
-        return moment.astimezone(UTC)
+        utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except OverflowError:
         raise ValueError("is out of range once it is in UTC.") from None
+    if not _EARLIEST <= utc < _LATEST:
+        raise ValueError("is the earliest or latest time there is; leave it out (None) to mean no limit.")
+    return utc
 
 
 # Types of model fields
@@ -288,16 +323,31 @@ def _uuid_text(value: object) -> str:
         raise ValueError("expected a UUID.") from None
 
 
+def _refuse_lookalike(value: Any) -> Any:
+    """Refuse what pydantic would turn into a number though it is none; numbers of numpy stay, and decimals."""
+    if isinstance(value, _NOT_NUMBERS):
+        raise ValueError(f"expected a number, got {type(value).__name__}.")  # noqa: TRY004 - as above
+    return value
+
+
 def _as_list(vector: Any) -> Any:
     """Turn an array of numpy or of the standard library into a list; a list or tuple stays."""
-    return vector.tolist() if hasattr(vector, "tolist") else vector
+    values = vector.tolist() if hasattr(vector, "tolist") else vector
+    if isinstance(values, list | tuple) and any(issubclass(kind, _NOT_NUMBERS) for kind in set(map(type, values))):
+        place, item = next((place, item) for place, item in enumerate(values) if isinstance(item, _NOT_NUMBERS))
+        raise UnstorableError(f"expected a number, got {type(item).__name__}.", f".{place}")
+    return values
 
 
-def _check_vector(vector: list[float]) -> list[float]:
-    if not any(vector):
-        raise ValueError("is all zero, so it has no direction to compare.")
+def check_vector(vector: list[float]) -> list[float]:
+    """Return *vector* when PostgreSQL can store and compare it: 32-bit floats, not all of them zero."""
     if max(map(abs, vector)) > _LARGEST_FLOAT4:
-        raise ValueError("holds a number beyond a 32-bit float.")
+        raise ValueError("holds a number beyond a 32-bit float (3.4e38); scale it, best to length 1.")
+    if not any(array("f", vector)):
+        raise ValueError(
+            "is all zero as 32-bit floats, so it has no direction to compare; scale it, best to length 1, or leave it "
+            "out (None)."
+        )
     return vector
 
 
@@ -321,6 +371,8 @@ JsonObject = Annotated[dict[str, Any], AfterValidator(json_copy)]
 UtcDatetime = Annotated[datetime, AfterValidator(as_utc)]
 RecentDatetime = Annotated[UtcDatetime, AfterValidator(_within_a_day)]
 Vector = Annotated[
-    list[FiniteFloat], BeforeValidator(_as_list), Field(min_length=1, max_length=16_000), AfterValidator(_check_vector)
+    list[FiniteFloat], BeforeValidator(_as_list), Field(min_length=1, max_length=16_000), AfterValidator(check_vector)
 ]
+MetricValue = Annotated[FiniteFloat, BeforeValidator(_refuse_lookalike), Field(ge=-_LARGEST_METRIC, le=_LARGEST_METRIC)]
+Importance = Annotated[FiniteFloat, BeforeValidator(_refuse_lookalike), Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=_LARGEST_BIGINT)]

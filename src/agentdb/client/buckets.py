@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -11,8 +12,8 @@ from agentdb.errors import InvalidInputError
 __all__ = ["BUCKETS", "bucket_edges", "time_zone"]
 
 _MINUTES: Final = {"1m": 1, "5m": 5, "15m": 15, "1h": 60, "6h": 360}
-_DAYS: Final = {"1d": 1, "1w": 7}
-BUCKETS: Final = (*_MINUTES, *_DAYS, "1mo")
+_WALL: Final = {"6h": timedelta(hours=6), "1d": timedelta(days=1), "1w": timedelta(weeks=1), "1mo": timedelta(days=31)}
+BUCKETS: Final = ("1m", "5m", "15m", "1h", "6h", "1d", "1w", "1mo")
 MAX_BUCKETS: Final = 50_000
 
 
@@ -32,7 +33,7 @@ def bucket_edges(now: datetime, hours: float, bucket: str, zone: tzinfo) -> list
 
     Buckets align to the clock of *zone*: hours to the hour, days to midnight, weeks to Monday, months to the first. Up
     to an hour they are of one length, also when the clock is changed; longer ones follow the wall clock, so that a day
-    may have 23 or 25 hours.
+    may have 23 or 25 hours. Where the clock skips midnight, the day begins with the first time that it shows.
 
     Raises:
         InvalidInputError: *bucket* is not known, or there would be more than 50,000 buckets.
@@ -43,35 +44,64 @@ def bucket_edges(now: datetime, hours: float, bucket: str, zone: tzinfo) -> list
         raise InvalidInputError(
             "bucket", f"gives more than {MAX_BUCKETS:,} buckets; choose a wider one, or fewer hours."
         )
-    edges = [_floor(now - timedelta(hours=hours), bucket, zone)]
-    while edges[-1] < now:
-        edges.append(_next(edges[-1], bucket, zone))
-    return edges
+    begin = now - timedelta(hours=hours)
+    return _wall_edges(begin, now, bucket, zone) if bucket in _WALL else _even_edges(begin, now, bucket, zone)
 
 
-def _floor(moment: datetime, bucket: str, zone: tzinfo) -> datetime:
-    local = moment.astimezone(zone)
-    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
-    if bucket == "1mo":
-        return midnight.replace(day=1).astimezone(UTC)
-    if bucket in _DAYS:
-        return (midnight - timedelta(days=local.weekday() if bucket == "1w" else 0)).astimezone(UTC)
-    if bucket == "6h":
-        return midnight.replace(hour=local.hour // 6 * 6).astimezone(UTC)
+def _even_edges(begin: datetime, now: datetime, bucket: str, zone: tzinfo) -> list[datetime]:
+    width = timedelta(minutes=_MINUTES[bucket])
+    local = begin.astimezone(zone)
     # Backwards by the part of the bucket that has passed: exact also in an hour that the clock shows twice.
     minutes = local.hour * 60 + local.minute
     passed = timedelta(minutes=minutes % _MINUTES[bucket], seconds=local.second, microseconds=local.microsecond)
-    return moment.astimezone(UTC) - passed
+    edges = [begin.astimezone(UTC) - passed]
+    while edges[-1] < now:
+        edges.append(edges[-1] + width)
+    return edges
 
 
-def _next(start: datetime, bucket: str, zone: tzinfo) -> datetime:
-    if bucket in ("1m", "5m", "15m", "1h"):
-        return start + timedelta(minutes=_MINUTES[bucket])
-    local = start.astimezone(zone).replace(tzinfo=None)
+def _wall_edges(begin: datetime, now: datetime, bucket: str, zone: tzinfo) -> list[datetime]:
+    # Steps from what the clock should show, not from where the bucket before began: a day may have no midnight.
+    shown = _step(_floor(_shows(begin, zone), bucket), bucket, -1)
+    edges = [_instant(shown, zone)]
+    while edges[-1] < now:
+        shown = _step(shown, bucket)
+        edge = _instant(shown, zone)
+        if edge > edges[-1]:  # a day that the calendar skipped has no bucket
+            edges.append(edge)
+    return edges[bisect_right(edges, begin) - 1 :]
+
+
+def _floor(local: datetime, bucket: str) -> datetime:
+    """Return what the clock shows where the bucket begins that holds *local*."""
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
     if bucket == "1mo":
-        following = local.replace(year=local.year + local.month // 12, month=local.month % 12 + 1)
-    elif bucket == "6h":
-        following = local.replace(hour=local.hour // 6 * 6) + timedelta(hours=6)
-    else:
-        following = local + timedelta(days=_DAYS[bucket])
-    return following.replace(tzinfo=zone).astimezone(UTC)
+        return midnight.replace(day=1)
+    if bucket == "1w":
+        return midnight - timedelta(days=local.weekday())
+    return midnight if bucket == "1d" else midnight.replace(hour=local.hour // 6 * 6)
+
+
+def _step(shown: datetime, bucket: str, direction: int = 1) -> datetime:
+    if bucket != "1mo":
+        return shown + direction * _WALL[bucket]
+    return (shown + timedelta(days=31 if direction > 0 else -1)).replace(day=1)
+
+
+def _instant(shown: datetime, zone: tzinfo) -> datetime:
+    """Return the first moment at which the clock of *zone* shows this or later."""
+    moment = shown.replace(tzinfo=zone).astimezone(UTC)
+    if _shows(moment, zone) == shown:
+        return moment
+    # The clock never shows it: the change lies between what the offsets before and after it give.
+    first = shown.replace(tzinfo=zone, fold=1).astimezone(UTC)
+    seconds = range(int((moment - first).total_seconds()))
+    return first + timedelta(
+        seconds=bisect_left(
+            seconds, True, key=lambda second: _shows(first + timedelta(seconds=second), zone) >= shown
+        )
+    )
+
+
+def _shows(moment: datetime, zone: tzinfo) -> datetime:
+    return moment.astimezone(zone).replace(tzinfo=None)

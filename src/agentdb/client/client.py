@@ -16,6 +16,7 @@ from agentdb.client.metrics import Metrics
 from agentdb.client.patterns import Patterns
 from agentdb.client.tools import Tools
 from agentdb.config import Settings, check_organization_id
+from agentdb.errors import ConfigurationError, InvalidInputError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -63,8 +64,8 @@ class PrismaAgentClient:
         patterns: What they learned.
 
     Raises:
-        ConfigurationError: ORGANIZATION_ID is missing, or a variable cannot be read.
-        InvalidInputError: The organization's id is none.
+        ConfigurationError: ORGANIZATION_ID is missing, or a variable or the URL cannot be read.
+        InvalidInputError: The organization's id is none, or *settings* are none.
     """
 
     def __init__(
@@ -75,12 +76,15 @@ class PrismaAgentClient:
         embedder: Embedder | None = None,
         settings: Settings | None = None,
     ) -> None:
+        if settings is not None and not isinstance(settings, Settings):
+            raise InvalidInputError("settings", f"expected a Settings, got {type(settings).__name__}.")
         if settings is None:
             settings = Settings.load(database_url=database_url, organization_id=organization_id)
         else:
             organization_id = settings.organization_id if organization_id is None else organization_id
             url = database_url or settings.database_url
             settings = replace(settings, database_url=url, organization_id=check_organization_id(organization_id))
+        _check_url(settings.database_url)
         self.embedder = embedder
         self._database = Database(settings)
         self._is_shared = False
@@ -133,7 +137,14 @@ class PrismaAgentClient:
             await self._database.open(self, counts=self._is_shared)
 
     async def disconnect(self) -> None:
-        """Close the client. Closing it twice is fine; others that share its pool stay open."""
+        """
+        Close the client. Closing it twice is fine; others that share its pool stay open.
+
+        A forked process has no client of its parent's open: there it does nothing.
+
+        Raises:
+            NotConnectedError: It is open in another event loop, where it stays open.
+        """
         if self._transaction is None:
             await self._database.close(self)
 
@@ -203,7 +214,8 @@ class PrismaAgentClient:
 
         driver = self.driver
         if self._prisma is None or self._prisma[0] is not driver:
-            self._prisma = driver, scoped_prisma(driver, self.organization_id)
+            schema = self._database.pool.options.schema
+            self._prisma = driver, scoped_prisma(driver, self.organization_id, schema_name=schema)
         return self._prisma[1]
 
     def sees_rows_of(self, other: PrismaAgentClient) -> bool:
@@ -295,3 +307,8 @@ class PrismaAgentClient:
     async def get_learning_patterns(self, agent_id: str, min_confidence: float = 0.0) -> list[LearningPattern]:
         """Return an agent's patterns, most confident first; see `Patterns.list`."""
         return await self.patterns.list(agent_id, min_confidence=min_confidence)
+
+
+def _check_url(url: object) -> None:
+    if url is not None and not isinstance(url, str):
+        raise ConfigurationError("DATABASE_URL", f"expected text, got {type(url).__name__}.")

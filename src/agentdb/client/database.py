@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import time
 import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+from weakref import WeakSet
 
 from agentdb.errors import ConfigurationError, NotConnectedError
 from agentdb.models import HealthReport, PoolHealth
@@ -39,7 +41,23 @@ _NOT_BOUND: Final = (
     "or has BYPASSRLS): only the client keeps organizations apart. Connect as a member of agentdb_app."
 )
 
+_ELSEWHERE: Final = (
+    "This client is connected in another event loop. Use one client per event loop: `get_agent_client()` gives each its "
+    "own. Disconnect it where it was connected."
+)
+
 _named_directories: set[str] = set()
+_databases: WeakSet[Database] = WeakSet()
+_inherited: list[Pool] = []
+
+
+def _forget_inherited() -> None:
+    """In a forked process: leave what the parent holds open to the parent, whose sockets these are."""
+    for database in _databases:
+        database.forget()
+
+
+os.register_at_fork(after_in_child=_forget_inherited)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +83,7 @@ class Database:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = asyncio.Lock()
         self._holders: dict[object, int] = {}
+        _databases.add(self)
 
     async def open(self, holder: object, *, counts: bool) -> None:
         """
@@ -73,6 +92,9 @@ class Database:
         Args:
             holder: Who holds it.
             counts: Whether a holder that opens again holds it once more, and has to close as often.
+
+        Raises:
+            NotConnectedError: It is open in another event loop.
         """
         self._enter_loop()
         async with self._lock:
@@ -82,7 +104,15 @@ class Database:
                 self._holders[holder] = self._holders.get(holder, 0) + 1
 
     async def close(self, holder: object) -> None:
-        """Let go of one hold of *holder*; the last one closes the pool. Without a hold it does nothing."""
+        """
+        Let go of one hold of *holder*; the last one closes the pool. Without a hold it does nothing.
+
+        Raises:
+            NotConnectedError: It is open in another event loop, and stays open there.
+        """
+        if holder not in self._holders:
+            return
+        self._enter_loop()
         async with self._lock:
             holds = self._holders.pop(holder, 0)
             if holds > 1:
@@ -132,12 +162,16 @@ class Database:
         if self._loop is loop:
             return
         if self._pool is not None and self._loop is not None and not self._loop.is_closed():
-            raise NotConnectedError(
-                "This client is connected in another event loop or process. Use one client per event loop: "
-                "`get_agent_client()` gives each its own."
-            )
+            raise NotConnectedError(_ELSEWHERE)
         # The loop of before is gone, and with it whatever was open there.
         self._loop, self._lock, self._pool = loop, asyncio.Lock(), None
+        self._holders.clear()
+
+    def forget(self) -> None:
+        """Drop what was opened before this process was forked, and touch nothing of it."""
+        if self._pool is not None:
+            _inherited.append(self._pool)  # kept, so that no finalizer touches the parent's connections
+        self._loop, self._lock, self._pool = None, asyncio.Lock(), None
         self._holders.clear()
 
     async def _connect(self) -> Pool:

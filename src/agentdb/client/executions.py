@@ -53,9 +53,9 @@ class UsageCounter:
             tokens: The same as keywords: input, cached_input, cache_write, output, reasoning.
 
         Raises:
-            InvalidInputError: A number is negative, or reasoning exceeds output.
+            InvalidInputError: *usage* is no TokenUsage, a number is negative, or reasoning exceeds output.
         """
-        self._total = self._total + (usage or _NO_USAGE) + checked(TokenUsage, **tokens)
+        self._total = self._total + _usage(usage) + checked(TokenUsage, **tokens)
 
     @property
     def total(self) -> TokenUsage:
@@ -181,7 +181,10 @@ class Executions(Resource):
         Raises:
             NotFoundError: There is no such execution.
             ConflictError: It has ended already.
+            InvalidInputError: *error* is neither an exception nor text, or another argument does not fit.
         """
+        if not isinstance(error, BaseException | str):
+            raise InvalidInputError("error", f"expected an exception or text, got {type(error).__name__}.")
         status: ExecutionStatus = "cancelled" if isinstance(error, asyncio.CancelledError) else "failed"
         return await self._end(execution_id, status, None, error, usage, model, cost)
 
@@ -291,7 +294,7 @@ class Executions(Resource):
         model: str | None,
         cost: Decimal | None,
     ) -> Execution:
-        tokens = usage or _NO_USAGE
+        tokens = _usage(usage)
         rows = await self._fetch(
             _SQL["finish"],
             known_uuid("execution", execution_id),
@@ -354,6 +357,14 @@ def _model(model: str | None) -> str | None:
     return None if model is None else check_text(model, "model")
 
 
+def _usage(usage: TokenUsage | None) -> TokenUsage:
+    if usage is None:
+        return _NO_USAGE
+    if not isinstance(usage, TokenUsage):
+        raise InvalidInputError("usage", f"expected a TokenUsage, got {type(usage).__name__}.")
+    return usage
+
+
 def _cost(cost: Decimal | None) -> Decimal | None:
     if cost is None:
         return None
@@ -361,8 +372,9 @@ def _cost(cost: Decimal | None) -> Decimal | None:
         amount = Decimal(cost)
     except (ArithmeticError, TypeError, ValueError):
         amount = Decimal("NaN")
-    if not (amount.is_finite() and 0 <= amount < 10**10):
-        raise InvalidInputError("cost", "expected US dollars: a number from 0 to 10,000,000,000.")
+    # The column rounds to ten decimals, which must not carry it over its limit either.
+    if not (amount.is_finite() and 0 <= amount < 10**10 and round(amount, 10) < 10**10):
+        raise InvalidInputError("cost", "expected US dollars: a number from 0 to below 10,000,000,000.")
     return amount
 
 

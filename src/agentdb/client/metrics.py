@@ -12,7 +12,7 @@ from agentdb.client.resource import Resource
 from agentdb.errors import ConflictError, InvalidInputError, NotFoundError
 from agentdb.ids import keyed_uuid, uuid7_text
 from agentdb.models import Bucket, MetricPoint, MetricSeries, MetricSummary, from_row
-from agentdb.validation import check_json, check_number, check_text, checked
+from agentdb.validation import check_iterable, check_json, check_number, check_text, checked
 
 if TYPE_CHECKING:
     from agentdb.postgres.driver import Record
@@ -42,7 +42,7 @@ class Metrics(Resource):
         Args:
             agent_id: The agent it belongs to.
             name: What was measured, 1 to 255 characters.
-            value: A finite number.
+            value: A number from -1e300 to 1e300.
             unit: Its unit, at most 100 characters.
             labels: A JSON object.
             recorded_at: When it was measured, at most a day ahead; a naive time is taken as UTC. None: now.
@@ -79,20 +79,24 @@ class Metrics(Resource):
             ConflictError: An idempotency key belongs to another point.
             InvalidInputError: A point cannot be stored; the field names it, as in "points[3].labels".
         """
-        rows = [_row(point, f"points[{index}]") for index, point in enumerate(points)]
+        rows = [_row(point, f"points[{index}]") for index, point in enumerate(check_iterable(points, "points"))]
         unique = {row[0]: row for row in rows}
         if any(row[1:5] != unique[row[0]][1:5] for row in rows):
             raise ConflictError("Two different points have one idempotency key.", constraint="agent_metrics_pkey")
         if not rows:
             return
+        # In a fixed order: two batches that share points then wait for each other in one direction only.
+        columns = list(zip(*sorted(unique.values(), key=_id), strict=True))
         try:
-            await self._execute(_SQL["record_many"], *zip(*unique.values(), strict=True))
+            await self._retried(lambda: self._execute(_SQL["record_many"], *columns))
         except NotFoundError:
             raise await self._unknown_agents(row[1] for row in rows) from None
 
     async def summary(self, agent_id: str, hours: float = 24) -> dict[str, MetricSummary]:
         """
         Return what each metric's points of the last *hours* say together, by name. Percentiles are exact.
+
+        A point recorded ahead of the server's clock counts once its time has come; so it does in `series`.
 
         Args:
             agent_id: Whose metrics; an unknown agent has none.
@@ -144,6 +148,10 @@ def _row(point: MetricPoint, field: str) -> tuple[str, str, str, float, str, str
         check_json(point.labels, f"{field}.labels"),
         point.recorded_at,
     )
+
+
+def _id(row: tuple[object, ...]) -> Any:
+    return row[0]
 
 
 def _hours(hours: float) -> float:

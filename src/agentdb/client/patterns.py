@@ -11,7 +11,7 @@ from agentdb.client.resource import Resource, known_uuid
 from agentdb.errors import ConflictError, InvalidInputError, NotFoundError
 from agentdb.ids import keyed_uuid, uuid7_text
 from agentdb.models import LearningPattern, from_row
-from agentdb.validation import check_json, check_limit, check_number, check_text, parse_json
+from agentdb.validation import check_flag, check_json, check_limit, check_number, check_text, parse_json
 
 if TYPE_CHECKING:
     from agentdb.postgres.driver import Record
@@ -120,7 +120,7 @@ class Patterns(Resource):
         rows = await self._fetch(
             _SQL["list"],
             check_text(agent_id, "agent_id"),
-            include_shared,
+            check_flag(include_shared, "include_shared"),
             None if pattern_type is None else check_text(pattern_type, "pattern_type", at_most=100),
             check_number(min_confidence, "min_confidence", 0, 1),
             check_limit(limit),

@@ -6,7 +6,7 @@ The one import of the generated Prisma client: a subclass that runs on our engin
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["scoped_prisma"]
 
 
-def scoped_prisma(driver: Driver, organization_id: str) -> Prisma:
+def scoped_prisma(driver: Driver, organization_id: str, *, schema_name: str | None = None) -> Prisma:
     """
     Return the generated client on *driver*, every call of it bound to *organization_id*.
 
@@ -35,8 +35,9 @@ def scoped_prisma(driver: Driver, organization_id: str) -> Prisma:
         driver: A pool's or an open transaction's, of the same organization: row-level security reads the tenant from
             it, and guards raw SQL alone.
         organization_id: The organization, already checked to be a valid one.
+        schema_name: The database schema that the tables are in; None is "public".
     """
-    client: Any = _client_class()(driver=driver, use_dotenv=False)
+    client: Any = _client_class()(driver=driver, schema_name=schema_name, use_dotenv=False)
     client._scope = Scope(_facts(), organization_id)
     scoped: Prisma = client
     return scoped
@@ -62,47 +63,14 @@ def _client_class() -> type[Any]:
         """The generated client, bound to one organization."""
 
         _scope: Scope  # not set by the constructor: a client that nobody bound can run nothing
-        _connected: Any = None  # the engine, once it is connected
 
         def _prepare(self, method: str, model: type | None, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
             return self._scope.apply(getattr(model, "__prisma_model__", ""), method, arguments)
 
-        @property
-        def _engine(self) -> Any:
-            engine = self._internal_engine
-            return _Unconnected(self) if engine is None or engine is not self._connected else engine
-
-        @_engine.setter
-        def _engine(self, engine: Any) -> None:
-            self._internal_engine = engine
-
-        async def connect(self, *arguments: Any, **options: Any) -> None:
-            await super().connect(*arguments, **options)
-            self._connected = self._internal_engine
-
         def _copy(self) -> Any:
             copy = super()._copy()
             copy._scope = self._scope
-            copy._connected = self._connected
             return copy
 
     ScopedPrisma.__name__ = ScopedPrisma.__qualname__ = Prisma.__name__
     return ScopedPrisma
-
-
-class _Unconnected:
-    """
-    Stands in for a client's engine until it is connected: connects it, then passes the call on.
-
-    Several first calls at once may each connect it; to the engine that is the same as one.
-    """
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
-        async def connect_and_call(*arguments: Any, **options: Any) -> Any:
-            await self._client.connect()
-            return await getattr(self._client._engine, method)(*arguments, **options)
-
-        return connect_and_call

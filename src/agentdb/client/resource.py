@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from agentdb.client.queries import load_queries
-from agentdb.errors import AgentDBError, ConflictError, DatabaseError, InvalidInputError, NotFoundError
+from agentdb.errors import (
+    AgentDBError,
+    ConflictError,
+    DatabaseError,
+    InvalidInputError,
+    NotFoundError,
+    TransactionConflictError,
+)
 from agentdb.ids import parse_uuid
 
 if TYPE_CHECKING:
@@ -17,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Resource", "known_uuid", "refusal", "unknown_agent"]
 
+T = TypeVar("T")
+
+_ATTEMPTS: Final = 3
 _MISSING_AGENTS: Final = load_queries("agents")["missing"]
 _FOREIGN_KEYS: Final = {
     "agent_memories_organization_id_agent_id_fkey": "agent",
@@ -77,6 +87,18 @@ class Resource:
             if ours is None:
                 raise
             raise ours from error
+
+    async def _retried(self, send: Callable[[], Awaitable[T]]) -> T:
+        """Await what *send* returns, again if it collided with another transaction."""
+        # A transaction of the caller's is lost as a whole: only the caller can run it again.
+        attempts = 1 if self._client.in_transaction else _ATTEMPTS
+        while True:
+            attempts -= 1
+            try:
+                return await send()
+            except TransactionConflictError:
+                if not attempts:
+                    raise
 
     async def _unknown_agents(self, agent_ids: Iterable[str]) -> NotFoundError:
         """Return the error that names those of *agent_ids* that are not there: the server may not say."""

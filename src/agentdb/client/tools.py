@@ -11,7 +11,7 @@ from agentdb.client.resource import Resource, unknown_agent
 from agentdb.errors import InvalidInputError, NotFoundError
 from agentdb.ids import uuid7_text
 from agentdb.models import Tool, from_row
-from agentdb.validation import check_json, check_limit, check_number, check_text, parse_json
+from agentdb.validation import check_flag, check_json, check_limit, check_number, check_text, parse_json
 
 if TYPE_CHECKING:
     from agentdb.postgres.driver import Record
@@ -81,7 +81,8 @@ class Tools(Resource):
             limit: Most tools to return, 1 to 1000.
         """
         owner = None if owner_agent_id is None else check_text(owner_agent_id, "owner_agent_id")
-        return [_tool(row) for row in await self._fetch(_SQL["list"], owner, include_deprecated, check_limit(limit))]
+        deprecated = check_flag(include_deprecated, "include_deprecated")
+        return [_tool(row) for row in await self._fetch(_SQL["list"], owner, deprecated, check_limit(limit))]
 
     async def record_call(self, name: str, agent_id: str, *, success: bool, duration_ms: float) -> None:
         """

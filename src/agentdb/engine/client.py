@@ -20,7 +20,8 @@ def with_engine(client_class: type[ClientT]) -> type[ClientT]:
     Return *client_class* running in process: Prisma's query compiler plans, asyncpg executes.
 
     The result is a subclass and is used as before: no binary is looked for, nothing is downloaded. Its constructor
-    takes one argument more, ``driver``: a `Driver` to run on instead of a connection pool of its own.
+    takes two arguments more: ``driver``, a `Driver` to run on instead of a connection pool of its own, with which it
+    can be used at once, and ``schema_name``, the database schema of the driver's tables ("public" if not said).
 
     Args:
         client_class: The ``Prisma`` of a package that prisma-client-py 0.15 generated for PostgreSQL with
@@ -42,9 +43,12 @@ def _in_process(client_class: Any) -> Any:
     class InProcess(client_class):  # type: ignore[misc]
         """The generated client on the in-process engine."""
 
-        def __init__(self, *, driver: Driver | None = None, **options: Any) -> None:
+        def __init__(self, *, driver: Driver | None = None, schema_name: str | None = None, **options: Any) -> None:
             self._driver = driver
+            self._schema_name = schema_name
             super().__init__(**options)
+            if driver is not None:
+                self._internal_engine = self._create_engine()
 
         async def connect(self, *arguments: Any, **options: Any) -> None:
             was_connected = self.is_connected()
@@ -55,6 +59,10 @@ def _in_process(client_class: Any) -> Any:
                     await self.disconnect()
                 raise
 
+        async def disconnect(self, *arguments: Any, **options: Any) -> None:
+            if self._driver is None:
+                await super().disconnect(*arguments, **options)
+
         def _copy(self) -> Any:
             copy = super()._copy()
             copy._driver = self._driver
@@ -62,7 +70,13 @@ def _in_process(client_class: Any) -> Any:
 
         def _create_engine(self, dml_path: Path | None = None) -> Engine:
             schema = (dml_path or self._packaged_schema_path).read_text(encoding="utf-8")
-            return Engine(package, schema, lambda: cast(str, self._default_datasource["url"]), self._driver)
+            return Engine(
+                package,
+                schema,
+                lambda: cast(str, self._default_datasource["url"]),
+                driver=self._driver,
+                schema_name=self._schema_name,
+            )
 
         def _prepare(self, method: str, model: type | None, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
             """Called once for every query of every kind before anything else: what a subclass overrides to bind it."""

@@ -34,15 +34,22 @@ class Engine:
     """
     Runs the queries of one generated client.
 
-    Given a *driver* it borrows it: connecting and closing then leave the pool to its owner. Without one it opens a pool
-    of its own to the URL that `connect` is given.
+    Given a *driver* it borrows it and can run at once: connecting and closing then leave the pool to its owner. Without
+    one it opens a pool of its own to the URL that `connect` is given.
     """
 
     def __init__(
-        self, package: Package, schema: str, default_url: Callable[[], str], driver: Driver | None = None
+        self,
+        package: Package,
+        schema: str,
+        default_url: Callable[[], str],
+        *,
+        driver: Driver | None = None,
+        schema_name: str | None = None,
     ) -> None:
         self._package = package
         self._schema = schema
+        self._schema_name = schema_name or DEFAULT_SCHEMA
         self._default_url = default_url
         self._borrowed = driver
         self._driver = driver
@@ -68,9 +75,9 @@ class Engine:
         """
         try:
             async with asyncio.timeout(timeout.total_seconds()), self._connecting:
-                schema_name = DEFAULT_SCHEMA if self._borrowed else await self._open_pool(datasources)
-                if self._planner is None:
-                    self._planner = await _started(planner_for(self._schema, schema_name))
+                if self._driver is None:
+                    await self._open_pool(datasources)
+                await self._ready()
         except TimeoutError as error:
             text = f"Could not connect to the database within {timeout.total_seconds():g} s."
             raise self._package.connection_error(text) from error
@@ -79,13 +86,23 @@ class Engine:
         except FAILURES as error:  # of the compiler, on the schema
             raise self._package.own_error(error) from error
 
-    async def _open_pool(self, datasources: Sequence[Mapping[str, str]] | None) -> str:
-        """Open the pool, unless it is open; return the database schema that the URL names."""
-        if self._pool is None:
-            pool = Pool(parse_url(datasources[0]["url"] if datasources else self._default_url()))
-            await pool.open()
-            self._pool, self._driver = pool, pool.driver()
-        return self._pool.options.schema or DEFAULT_SCHEMA
+    async def _open_pool(self, datasources: Sequence[Mapping[str, str]] | None) -> None:
+        pool = Pool(parse_url(datasources[0]["url"] if datasources else self._default_url()))
+        await pool.open()
+        self._pool, self._driver = pool, pool.driver()
+        self._schema_name = pool.options.schema or DEFAULT_SCHEMA
+
+    async def _ready(self) -> tuple[Driver, Planner]:
+        """Return what a call runs on, the compiler loaded."""
+        if self._driver is None:
+            raise self._package.not_connected()
+        if self._planner is None:
+            planner = planner_for(self._schema, self._schema_name)
+            if not planner.is_started:
+                # In a thread: where no compiled form of the compiler is cached, making one takes seconds.
+                await asyncio.to_thread(planner.start)
+            self._planner = planner
+        return self._driver, self._planner
 
     def close(self, *, timeout: timedelta | None = None) -> None:
         """Nothing can be closed without awaiting; `aclose` does it."""
@@ -116,15 +133,13 @@ class Engine:
 
     async def run(self, call: Call, transaction_id: str | None = None) -> Any:
         """Run one call of the client, in one of its open transactions or alone, and return its ``result``."""
-        driver = self._driver
-        if driver is None or self._planner is None:
-            raise self._package.not_connected()
         try:
+            driver, planner = await self._ready()
             if transaction_id is None:
-                result = await self._start(call, driver, is_inside=self._is_inside)
+                result = await self._start(call, planner, driver, is_inside=self._is_inside)
             else:
                 async with self._transactions.use(transaction_id) as transaction:
-                    result = await self._start(call, transaction, is_inside=True)
+                    result = await self._start(call, planner, transaction, is_inside=True)
             # Nothing parses the groups that the generated client hands on, so they take the form of JSON here.
             return jsonable(result) if call.method == "group_by" else result
         except FAILURES as error:
@@ -132,18 +147,16 @@ class Engine:
 
     async def run_together(self, calls: Sequence[Call], transaction_id: str | None = None) -> None:
         """Run several calls, all or none."""
-        driver = self._driver
-        if driver is None or self._planner is None:
-            raise self._package.not_connected()
         call: Call | None = None
 
         async def run_all(outer: Driver) -> None:
             nonlocal call
             async with outer.transaction() as transaction:
                 for call in calls:
-                    await self._start(call, transaction, is_inside=True)
+                    await self._start(call, planner, transaction, is_inside=True)
 
         try:
+            driver, planner = await self._ready()
             if transaction_id is None:
                 await run_all(driver)
             else:
@@ -152,12 +165,11 @@ class Engine:
         except FAILURES as error:
             raise self._package.own_error(error, call) from error
 
-    def _start(self, call: Call, driver: Driver, *, is_inside: bool) -> Awaitable[Any]:
+    def _start(self, call: Call, planner: Planner, driver: Driver, *, is_inside: bool) -> Awaitable[Any]:
         """Start one call on *driver*, which is a transaction if *is_inside*."""
         if call.model is None or call.method in raw.METHODS:
             return raw.run(call, driver)
-        assert self._planner is not None
-        planner, dialect = self._planner, self._package.dialect
+        dialect = self._package.dialect
         request = build_request(call, planner.datamodel, dialect)
         try:
             plan = planner.plan(request.text)
@@ -202,10 +214,3 @@ class Engine:
             yield
         except FAILURES as error:
             raise self._package.own_error(error) from error
-
-
-async def _started(planner: Planner) -> Planner:
-    if not planner.is_started:
-        # In a thread: where no compiled form of the compiler is cached, making one takes seconds.
-        await asyncio.to_thread(planner.start)
-    return planner

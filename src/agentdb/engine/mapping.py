@@ -28,9 +28,8 @@ def _map_object(shape: plan.ObjectShape, enums: Enums) -> MapValue:
     scalars = [(name, field) for name, field in shape.fields.items() if isinstance(field, plan.FieldShape)]
     columns = [(name, field.column) for name, field in scalars]
     converts, lists = field_converts(scalars, enums, [None] * len(scalars))
-    nested = [
-        (name, _nested(name, field, enums)) for name, field in shape.fields.items() if (name, field) not in scalars
-    ]
+    others = [(name, field) for name, field in shape.fields.items() if not isinstance(field, plan.FieldShape)]
+    nested = [(name, _nested(name, field, enums)) for name, field in others]
 
     def one(record: Mapping[str, Any]) -> dict[str, Any]:
         fields = {name: record[column] for name, column in columns}
