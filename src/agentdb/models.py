@@ -115,7 +115,7 @@ class MemoryEntry(_Input):
         embedding: 1 to 16,000 numbers, not all zero as 32-bit floats: a sequence or a one-dimensional array.
         embedding_model: What made the embedding, 1 to 255 characters; None: the client's embedder, else "unnamed".
         visibility: "agent": found by its agent alone; "organization": by every agent of the organization.
-        sensitive: Marks a memory that must not be read by others.
+        sensitive: Marks a memory as sensitive. A mark and no more: its content is stored as plain text.
         pinned: Marks a memory that neither fades nor is evicted.
         expires_at: From then on it is never read again; a naive time is taken as UTC. None: never.
         occurred_at: When what it tells of happened; a naive time is taken as UTC. None: now.

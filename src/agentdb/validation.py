@@ -62,8 +62,8 @@ _LARGEST_METRIC = 1e300
 _FARTHEST_FUTURE = timedelta(days=1)
 # The driver sends the very ends of datetime as PostgreSQL's infinity, with which no arithmetic works and which sorts
 # behind every other time.
-_EARLIEST = datetime.min.replace(tzinfo=UTC) + timedelta(seconds=1)
-_LATEST = datetime.max.replace(tzinfo=UTC, microsecond=0)
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+_LATEST = datetime.max.replace(tzinfo=UTC)
 _NOT_NUMBERS = (bool, str, bytes, bytearray)
 
 
@@ -291,14 +291,13 @@ def as_utc(moment: datetime) -> datetime:
     Return *moment* in UTC; a naive one is taken as UTC.
 
     Raises:
-        ValueError: It lies outside of the years 1 to 9999, or in their very first or last second (`datetime.min` and
-            `datetime.max`).
+        ValueError: It is `datetime.min` or `datetime.max`, or lies beyond them once it is in UTC.
     """
     try:
         utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except OverflowError:
         raise ValueError("is out of range once it is in UTC.") from None
-    if not _EARLIEST <= utc < _LATEST:
+    if not _EARLIEST < utc < _LATEST:
         raise ValueError("is the earliest or latest time there is; leave it out (None) to mean no limit.")
     return utc
 
@@ -351,6 +350,12 @@ def check_vector(vector: list[float]) -> list[float]:
     return vector
 
 
+def _check_metric(value: float) -> float:
+    if abs(value) > _LARGEST_METRIC:
+        raise ValueError("expected a number from -1e300 to 1e300.")
+    return value
+
+
 def _lengths(at_least: int, at_most: int) -> AfterValidator:
     # Not pydantic's own length check, which refuses a lone surrogate in words that help nobody.
     def check(text: str) -> str:
@@ -373,6 +378,6 @@ RecentDatetime = Annotated[UtcDatetime, AfterValidator(_within_a_day)]
 Vector = Annotated[
     list[FiniteFloat], BeforeValidator(_as_list), Field(min_length=1, max_length=16_000), AfterValidator(check_vector)
 ]
-MetricValue = Annotated[FiniteFloat, BeforeValidator(_refuse_lookalike), Field(ge=-_LARGEST_METRIC, le=_LARGEST_METRIC)]
+MetricValue = Annotated[FiniteFloat, BeforeValidator(_refuse_lookalike), AfterValidator(_check_metric)]
 Importance = Annotated[FiniteFloat, BeforeValidator(_refuse_lookalike), Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=_LARGEST_BIGINT)]

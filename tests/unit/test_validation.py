@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentdb import MemoryEntry, MetricPoint
 from agentdb.errors import InvalidInputError
 from agentdb.validation import (
     UnstorableError,
+    check_flag,
     check_limit,
     check_number,
     check_offset,
     check_text,
+    check_time,
+    checked,
     json_copy,
     json_text,
     storable_text,
@@ -108,3 +113,30 @@ def test_an_offset_is_not_negative(offset: object) -> None:
     """Nor more than the server takes."""
     with pytest.raises(InvalidInputError, match="offset"):
         check_offset(offset)
+
+
+@pytest.mark.parametrize("moment", [datetime.min, datetime.max])
+def test_the_ends_of_time_are_refused(moment: datetime) -> None:
+    """The server would keep them as infinity, which sorts behind every time and fits no datetime."""
+    for aware in (moment, moment.replace(tzinfo=UTC)):
+        with pytest.raises(InvalidInputError) as caught:
+            check_time(aware, "since")
+        assert caught.value.field == "since"
+        for model, field, more in (
+            (MemoryEntry, "occurred_at", {"content": "text"}),
+            (MemoryEntry, "expires_at", {"content": "text"}),
+            (MetricPoint, "recorded_at", {"name": "m", "value": 1}),
+        ):
+            with pytest.raises(InvalidInputError) as caught:
+                checked(model, agent_id="a", **{field: aware}, **more)
+            assert caught.value.field == field
+    for fine in (datetime(1, 1, 2), datetime(9999, 12, 31, 23, 59, 59)):
+        assert check_time(fine, "since") == fine.replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize("value", ["yes", 1, 0, None])
+def test_a_flag_is_true_or_false(value: object) -> None:
+    """Any text would count as true."""
+    with pytest.raises(InvalidInputError, match="include_expired"):
+        check_flag(value, "include_expired")
+    assert check_flag(True, "include_expired") is True

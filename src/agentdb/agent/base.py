@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -66,6 +67,7 @@ class EnhancedAgentBase(ABC):
         self._registered: Agent | None = None
         self._client: PrismaAgentClient | None = None
         self._owns_client = False
+        self._turns: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         # On the instance: `self.execute_task` is recorded wherever it was defined, `super().execute_task` is not.
         self.execute_task = self._execute_recorded  # type: ignore[method-assign]
 
@@ -83,7 +85,7 @@ class EnhancedAgentBase(ABC):
 
     async def initialize(self, client: PrismaAgentClient | None = None) -> None:
         """
-        Connect, and register the agent and its tools. Doing it twice is fine.
+        Connect, and register the agent and its tools. Doing it twice is fine, also at once.
 
         Args:
             client: An open client to use, which stays open at `cleanup`. None: the one of `get_agent_client`.
@@ -94,8 +96,11 @@ class EnhancedAgentBase(ABC):
             MigrationError: The database is not migrated, or is newer than this version.
             ConflictError: Another agent has the configured id, or the agent of this name has another id.
         """
-        if self._client is not None:
-            return
+        async with self._turn():
+            if self._client is None:
+                await self._open(client)
+
+    async def _open(self, client: PrismaAgentClient | None) -> None:
         owns_client = client is None
         client = client or get_agent_client()
         if owns_client:
@@ -114,9 +119,17 @@ class EnhancedAgentBase(ABC):
 
     async def cleanup(self) -> None:
         """Leave the client; other agents that share it go on. Doing it twice is fine."""
-        client, self._client = self._client, None
-        if client is not None and self._owns_client:
-            await client.disconnect()
+        async with self._turn():
+            client, self._client = self._client, None
+            if client is not None and self._owns_client:
+                await client.disconnect()
+
+    def _turn(self) -> asyncio.Lock:
+        """Return the lock that opening and closing take in turn; a lock serves one event loop only."""
+        loop = asyncio.get_running_loop()
+        if self._turns is None or self._turns[0] is not loop:
+            self._turns = loop, asyncio.Lock()
+        return self._turns[1]
 
     async def __aenter__(self) -> Self:
         await self.initialize()

@@ -95,12 +95,9 @@ def _instant(shown: datetime, zone: tzinfo) -> datetime:
         return moment
     # The clock never shows it: the change lies between what the offsets before and after it give.
     first = shown.replace(tzinfo=zone, fold=1).astimezone(UTC)
-    seconds = range(int((moment - first).total_seconds()))
-    return first + timedelta(
-        seconds=bisect_left(
-            seconds, True, key=lambda second: _shows(first + timedelta(seconds=second), zone) >= shown
-        )
-    )
+    within = range(int((moment - first).total_seconds()))
+    change = bisect_left(within, True, key=lambda second: _shows(first + timedelta(seconds=second), zone) >= shown)
+    return first + timedelta(seconds=change)
 
 
 def _shows(moment: datetime, zone: tzinfo) -> datetime:

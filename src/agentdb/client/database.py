@@ -42,8 +42,8 @@ _NOT_BOUND: Final = (
 )
 
 _ELSEWHERE: Final = (
-    "This client is connected in another event loop. Use one client per event loop: `get_agent_client()` gives each its "
-    "own. Disconnect it where it was connected."
+    "This client is connected in another event loop; disconnect it there. Use one client per event loop: "
+    "`get_agent_client()` gives each its own."
 )
 
 _named_directories: set[str] = set()
@@ -112,7 +112,11 @@ class Database:
         """
         if holder not in self._holders:
             return
+        pool = self._pool
         self._enter_loop()
+        if pool is not None and self._pool is None:  # its loop has gone; what is left of it is cut off
+            await pool.close()
+            return
         async with self._lock:
             holds = self._holders.pop(holder, 0)
             if holds > 1:

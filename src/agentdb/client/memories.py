@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
 
 from agentdb.client.executions import running_id
+from agentdb.client.memory_hits import lexical_hit, memory_of, recent_hit
 from agentdb.client.memory_rows import (
     Key,
     MemoryRow,
@@ -20,16 +21,22 @@ from agentdb.client.memory_rows import (
 )
 from agentdb.client.queries import load_queries, write_out
 from agentdb.client.resource import Resource, known_uuid
-from agentdb.client.retrieval import recency
-from agentdb.errors import ConflictError, InvalidInputError, NotFoundError, TransactionConflictError
+from agentdb.errors import ConflictError, InvalidInputError, NotFoundError
 from agentdb.ids import parse_uuid
-from agentdb.models import Memory, MemoryEntry, MemoryHit, SearchResult, from_row
-from agentdb.validation import check_limit, check_number, check_offset, check_text, check_time, checked, parse_json
+from agentdb.models import Memory, MemoryEntry, SearchResult
+from agentdb.validation import (
+    check_flag,
+    check_limit,
+    check_number,
+    check_offset,
+    check_text,
+    check_time,
+    checked,
+)
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from agentdb.postgres.driver import Record
 
 __all__ = ["Memories", "MemoryChanges", "OnDuplicate", "SearchOptions"]
 
@@ -37,7 +44,7 @@ OnDuplicate = Literal["return", "raise"]
 
 _SQL: Final = load_queries("memories")
 _MAX_QUERY_CHARACTERS: Final = 20_000
-_ATTEMPTS: Final = 3
+_KEYED_VERSION: Final = "8"
 
 Ids = dict[Key, str]
 """The id that a memory got, by its key."""
@@ -84,12 +91,18 @@ class Memories(Resource):
             on_duplicate: When an equal memory lives: "return" its id, or "raise" ConflictError.
 
         Returns:
-            The memory's id: that of the equal one if there is one. A write retried with the same idempotency key lands
-            once and returns the same id.
+            The memory's id: that of the equal one if there is one.
+
+        A write that is retried with the same idempotency key, or the same id, lands once, returns the same id and is
+        not counted again, also when its memory was superseded since. The key is kept as the memory's id and nowhere
+        else, which has its limits. A write that found an equal memory under another id leaves no trace of its key: the
+        retry returns the same id, but raises *store_count* again. A retry after the memory was deleted, or after it
+        expired and an equal one took its place, is a new write. A retry after `update` changed what makes memories
+        equal is a ConflictError.
 
         Raises:
             NotFoundError: The agent is not registered.
-            ConflictError: Another memory has the entry's id, or an equal one lives and *on_duplicate* is "raise".
+            ConflictError: Another memory has the entry's id or key; an equal one lives and *on_duplicate* is "raise".
             InvalidInputError: *entry* cannot be stored.
             DimensionMismatchError: Its embedding has another length than the client's embedder makes.
         """
@@ -102,10 +115,12 @@ class Memories(Resource):
         Store any number of memories, in bounded memory when *entries* is a generator.
 
         1,000 rows (or 4,000,000 characters) travel as one statement, which is stored whole or not at all. An error
-        leaves the statements before it stored; within `client.transaction()` all is undone.
+        leaves the statements before it stored; within `client.transaction()` all is undone. Of a list, every entry is
+        checked before the first statement; of a generator, those of a statement before it.
 
         Args:
-            entries: The memories, of one or several agents. Equal ones among them are stored once.
+            entries: The memories, of one or several agents. Equal ones among them are stored once: with the id, or
+                key, of the first.
             on_duplicate: When an equal memory lives: "return" its id, or "raise" ConflictError.
 
         Returns:
@@ -117,8 +132,11 @@ class Memories(Resource):
             InvalidInputError: An entry cannot be stored; the field names it, as in "entries[3].metadata.x".
         """
         refuses = _refuses(on_duplicate)
+        chunks: Iterable[builtins.list[MemoryRow]] = in_chunks(entries, self._client.embedder)
+        if isinstance(entries, Sequence):
+            chunks = list(chunks)
         ids: builtins.list[str] = []
-        for rows in in_chunks(entries, self._client.embedder):
+        for rows in chunks:
             ids += await self._store(rows, refuses)
         return ids
 
@@ -130,10 +148,12 @@ class Memories(Resource):
             NotFoundError: No living memory has this id; expired and superseded ones count on request.
         """
         wanted = known_uuid("memory", memory_id)
-        rows = await self._fetch(_SQL["get"], wanted, include_expired, include_superseded)
+        expired = check_flag(include_expired, "include_expired")
+        superseded = check_flag(include_superseded, "include_superseded")
+        rows = await self._fetch(_SQL["get"], wanted, expired, superseded)
         if not rows:
             raise NotFoundError("memory", memory_id)
-        return _memory(rows[0])
+        return memory_of(rows[0])
 
     async def list(
         self,
@@ -161,16 +181,16 @@ class Memories(Resource):
             include_superseded: Also those that a newer one replaced.
         """
         sql, arguments = write_out(
-            _SQL["list_with_shared" if include_shared else "list"],
+            _SQL["list_with_shared" if check_flag(include_shared, "include_shared") else "list"],
             check_text(agent_id, "agent_id"),
-            bool(include_expired),
-            bool(include_superseded),
+            check_flag(include_expired, "include_expired"),
+            check_flag(include_superseded, "include_superseded"),
             _type(memory_type),
             _importance(min_importance),
             check_limit(limit),
             check_offset(offset),
         )
-        return [_memory(row) for row in await self._fetch(sql, *arguments)]
+        return [memory_of(row) for row in await self._fetch(sql, *arguments)]
 
     async def search(
         self,
@@ -211,7 +231,7 @@ class Memories(Resource):
         sql, arguments = write_out(
             _SQL["recent" if words is None else "search"],
             check_text(agent_id, "agent_id"),
-            bool(include_shared),
+            check_flag(include_shared, "include_shared"),
             _type(memory_type),
             _importance(min_importance),
             *_period(since, until),
@@ -221,8 +241,8 @@ class Memories(Resource):
         rows = await self._fetch(sql, *arguments)
         if words is None:
             now = datetime.now(UTC)
-            return SearchResult(_recent_hit(row, now) for row in rows)
-        return SearchResult(_lexical_hit(row) for row in rows)
+            return SearchResult(recent_hit(row, now) for row in rows)
+        return SearchResult(lexical_hit(row) for row in rows)
 
     async def count(self, agent_id: str | None = None, *, memory_type: str | None = None) -> int:
         """Return how many memories live: those of one agent, or of the whole organization."""
@@ -255,14 +275,14 @@ class Memories(Resource):
             row = memories._row(entry)
             # of the row all but id and agent, and what its embedding is
             rows = await memories._fetch(_SQL["update"], wanted, *row[2:10], row.occurred_at, row.expires_at)
-        return _memory(rows[0])
+        return memory_of(rows[0])
 
     async def supersede(self, memory_id: str, entry: MemoryEntry) -> str:
         """
         Store *entry* in the place of a memory, which is kept as history.
 
         Returns:
-            The id of the new memory.
+            The id of the new memory. When *entry* has an idempotency key or an id, a retry returns the same one.
 
         Raises:
             NotFoundError: No living memory has this id.
@@ -272,8 +292,14 @@ class Memories(Resource):
         wanted = known_uuid("memory", memory_id)
         async with self._client.transaction() as transaction:
             memories = transaction.memories
-            current = await memories._lock(wanted)
             row = memories._row(entry)
+            try:
+                current = await memories._lock(wanted)
+            except NotFoundError:
+                earlier = await memories._replacement(wanted, row) if _names_its_write(entry) else None
+                if earlier is None:
+                    raise
+                return earlier
             if current.agent_id != entry.agent_id:
                 raise InvalidInputError("agent_id", "is not the agent whose memory is to be replaced.")
             (replacement,) = await memories._store([row], refuses_duplicates=False)
@@ -296,7 +322,18 @@ class Memories(Resource):
         rows = await self._fetch(_SQL["lock"], memory_id)
         if not rows:
             raise NotFoundError("memory", str(memory_id))
-        return _memory(rows[0])
+        return memory_of(rows[0])
+
+    async def _replacement(self, memory_id: UUID, row: MemoryRow) -> str | None:
+        """Return the id of the memory that superseded this one, if it equals *row*."""
+        rows = await self._fetch(_SQL["get"], memory_id, True, True)
+        newer = rows[0]["superseded_by"] if rows else None
+        return newer if newer in await self._landed([newer] if newer else [], {row.key}) else None
+
+    async def _landed(self, ids: Sequence[str], keys: Collection[Key]) -> builtins.list[str]:
+        """Return those of *ids* that are there and equal one of *keys*."""
+        found = await self._fetch(_SQL["hashes"], ids) if ids else []
+        return [row["id"] for row in found if memory_key(row["agent_id"], row["content_hash"]) in keys]
 
     def _row(self, entry: MemoryEntry) -> MemoryRow:
         return memory_row(entry, self._client.embedder)
@@ -315,13 +352,24 @@ class Memories(Resource):
             if error.constraint != "agent_memories_pkey" or self._client.in_transaction:
                 raise
             ids = await self._insert_rest(unique, refuses_duplicates, error)
+        ids.update(await self._retries(unique, ids))
         return [ids[key] for key in keys]
+
+    async def _retries(self, unique: UniqueRows, ids: Ids) -> Ids:
+        """Return the own ids of those rows that an equal memory answered for though they had landed before."""
+        elsewhere = {
+            row.id: key
+            for key, row in zip(unique.keys, unique.rows, strict=True)
+            if ids[key] != row.id and row.id[14] == _KEYED_VERSION
+        }
+        landed = await self._landed(list(elsewhere), elsewhere.values()) if elsewhere else []
+        return {elsewhere[id]: id for id in landed}
 
     async def _insert_rest(self, unique: UniqueRows, refuses_duplicates: bool, conflict: ConflictError) -> Ids:
         """Store those of the rows that are not there under their own id; raise *conflict* if that explains nothing."""
         found = await self._fetch(_SQL["hashes"], [row.id for row in unique.rows])
-        landed = {row["id"]: row["content_hash"] for row in found}
-        if not landed or any(landed.get(row.id, row.content_hash) != row.content_hash for row in unique.rows):
+        landed = {row["id"]: memory_key(row["agent_id"], row["content_hash"]) for row in found}
+        if not landed or any(landed.get(row.id, row.key) != row.key for row in unique.rows):
             raise conflict
         rest = unique.without(landed.keys())
         stored = await self._insert(rest, refuses_duplicates) if rest.rows else {}
@@ -329,15 +377,7 @@ class Memories(Resource):
 
     async def _insert(self, unique: UniqueRows, refuses_duplicates: bool) -> Ids:
         """Send the rows, again if they collided with another transaction; return the id of each by its key."""
-        # A transaction of the caller's is lost as a whole: only the caller can run it again.
-        attempts = 1 if self._client.in_transaction else _ATTEMPTS
-        while True:
-            attempts -= 1
-            try:
-                return await self._send(unique, refuses_duplicates)
-            except TransactionConflictError:
-                if not attempts:
-                    raise
+        return await self._retried(lambda: self._send(unique, refuses_duplicates))
 
     async def _send(self, unique: UniqueRows, refuses_duplicates: bool) -> Ids:
         execution_id = running_id(self._client)
@@ -357,6 +397,10 @@ class Memories(Resource):
 
 def _own_ids(unique: UniqueRows) -> Ids:
     return {key: row.id for key, row in zip(unique.keys, unique.rows, strict=True)}
+
+
+def _names_its_write(entry: MemoryEntry) -> bool:
+    return entry.idempotency_key is not None or entry.id is not None
 
 
 def _refuses(on_duplicate: OnDuplicate) -> bool:
@@ -379,25 +423,3 @@ def _period(since: datetime | None, until: datetime | None) -> tuple[datetime | 
     if start is not None and end is not None and start > end:
         raise InvalidInputError("since", "is after until.")
     return start, end
-
-
-def _memory(record: Record) -> Memory:
-    values = dict(record.items())
-    values["metadata"] = parse_json(values["metadata"])
-    return from_row(Memory, values)
-
-
-def _lexical_hit(record: Record) -> MemoryHit:
-    values = dict(record.items())
-    relevance = values.pop("relevance")
-    values["metadata"] = parse_json(values["metadata"])
-    return _hit(from_row(Memory, values), "lexical", relevance)
-
-
-def _recent_hit(record: Record, now: datetime) -> MemoryHit:
-    memory = _memory(record)
-    return _hit(memory, "recency", recency(memory.occurred_at, now))
-
-
-def _hit(memory: Memory, part: str, score: float) -> MemoryHit:
-    return from_row(MemoryHit, {"memory": memory, "score": score, "parts": {part: score}})

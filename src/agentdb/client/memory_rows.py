@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from agentdb.errors import DimensionMismatchError, InvalidInputError
 from agentdb.ids import keyed_uuid, uuid7_text
 from agentdb.models import MemoryEntry
-from agentdb.postgres.vector import pack_vector
-from agentdb.validation import check_json
+from agentdb.postgres.vector import pack_vector, unpack_vector
+from agentdb.validation import check_iterable, check_json
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -72,7 +72,7 @@ def memory_row(entry: MemoryEntry, embedder: Embedder | None) -> MemoryRow:
     """
     if not isinstance(entry, MemoryEntry):
         raise InvalidInputError("entry", f"expected a MemoryEntry, got {type(entry).__name__}.")
-    # It was checked when the entry was built, but a dict can have been changed since.
+    # It was checked when the entry was built, but a dict or a list can have been changed since.
     metadata = check_json(entry.metadata, "metadata")
     return MemoryRow(
         _row_id(entry),
@@ -86,8 +86,7 @@ def memory_row(entry: MemoryEntry, embedder: Embedder | None) -> MemoryRow:
         entry.visibility,
         entry.sensitive,
         entry.pinned,
-        # Packed here: asyncpg would take a column of lists for an array of more dimensions.
-        None if entry.embedding is None else pack_vector(entry.embedding),
+        None if entry.embedding is None else _packed(entry.embedding),
         None if entry.embedding is None else _embedding_model(entry, len(entry.embedding), embedder),
         entry.occurred_at,
         entry.expires_at,
@@ -103,6 +102,17 @@ def _row_id(entry: MemoryEntry) -> str:
     return entry.id
 
 
+def _packed(embedding: list[float]) -> bytes:
+    # Packed here: asyncpg would take a column of lists for an array of more dimensions.
+    try:
+        packed = pack_vector(embedding)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError("embedding", f"{error}.") from error
+    if not any(unpack_vector(packed)):
+        raise InvalidInputError("embedding", "is all zero as 32-bit floats, so it has no direction to compare.")
+    return packed
+
+
 def _embedding_model(entry: MemoryEntry, dimensions: int, embedder: Embedder | None) -> str:
     if embedder is None:
         return entry.embedding_model or "unnamed"
@@ -115,7 +125,7 @@ def in_chunks(entries: Iterable[MemoryEntry], embedder: Embedder | None) -> Iter
     """Yield the rows of *entries*, as many at a time as travel well as one statement; errors name the entry."""
     rows: list[MemoryRow] = []
     characters = 0
-    for index, entry in enumerate(entries):
+    for index, entry in enumerate(check_iterable(entries, "entries")):
         try:
             row = memory_row(entry, embedder)
         except InvalidInputError as error:

@@ -134,7 +134,9 @@ class Engine:
     async def run(self, call: Call, transaction_id: str | None = None) -> Any:
         """Run one call of the client, in one of its open transactions or alone, and return its ``result``."""
         try:
-            driver, planner = await self._ready()
+            driver, planner = self._driver, self._planner
+            if driver is None or planner is None:
+                driver, planner = await self._ready()
             if transaction_id is None:
                 result = await self._start(call, planner, driver, is_inside=self._is_inside)
             else:

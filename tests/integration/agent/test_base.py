@@ -273,3 +273,21 @@ async def test_a_failed_recording_of_a_tool_does_not_mask_its_error(
     assert "could not be recorded" in caplog.text
     with pytest.raises(NotFoundError, match="lookup"):
         await scout.lookup("good")
+
+
+async def test_an_agent_that_is_initialized_at_once_holds_its_client_once(environment: None) -> None:
+    """So that one cleanup lets go of it, also one that does not wait for the initialization."""
+    for _ in range(2):
+        agent = Scout()
+        await asyncio.gather(*(agent.initialize() for _ in range(5)))
+        client = agent.client
+        await agent.cleanup()
+        with pytest.raises(NotConnectedError):
+            await client.agents.list()
+
+    opening = asyncio.create_task(agent.initialize())
+    await asyncio.sleep(0)
+    await agent.cleanup()
+    await opening
+    with pytest.raises(NotConnectedError):
+        await client.agents.list()

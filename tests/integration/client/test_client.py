@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import multiprocessing
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,78 @@ async def test_a_forked_process_gets_its_own(environment: None) -> None:
         assert await asyncio.to_thread(mine.recv) == 1
         await asyncio.to_thread(child.join)
         assert len(await client.agents.list()) == 1
+
+
+async def test_another_loop_cannot_close_a_client(database_url: str) -> None:
+    """It says so, and the client stays open where it is; one that was never open closes anywhere."""
+    async with PrismaAgentClient(database_url, "acme") as client:
+        sibling = client.for_organization("other")
+
+        def in_thread() -> None:
+            asyncio.run(sibling.disconnect())
+            with pytest.raises(NotConnectedError, match="another event loop"):
+                asyncio.run(client.disconnect())
+
+        await asyncio.to_thread(in_thread)
+        assert await client.agents.list() == []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_client_whose_loop_has_gone_closes(database_url: str) -> None:
+    """Whatever is left of it."""
+    client = PrismaAgentClient(database_url, "acme")
+    asyncio.run(client.connect())
+
+    asyncio.run(client.disconnect())
+
+    with pytest.raises(NotConnectedError):
+        asyncio.run(client.health_check())
+    gc.collect()  # its sockets go with the objects
+
+
+def _close_and_use(client: PrismaAgentClient, answer: Any) -> None:
+    async def main() -> list[str]:
+        seen = []
+        await client.disconnect()
+        try:
+            await client.agents.list()
+        except NotConnectedError as error:
+            seen.append(type(error).__name__)
+        async with client:
+            seen.extend(agent.name for agent in await client.agents.list())
+        return seen
+
+    answer.send(asyncio.run(main()))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+async def test_a_forked_process_leaves_its_parents_client_open(database_url: str) -> None:
+    """Closing the inherited client does nothing; it can be opened anew there."""
+    async with PrismaAgentClient(database_url, "acme") as client:
+        await client.agents.register(AgentConfig(name="n", category="SUPPORT"))
+        session = await client.driver.fetch("SELECT pg_backend_pid() AS pid")
+        mine, theirs = multiprocessing.Pipe()
+        child = multiprocessing.get_context("fork").Process(target=_close_and_use, args=(client, theirs))
+        child.start()
+        assert await asyncio.to_thread(mine.poll, 20)
+        assert mine.recv() == ["NotConnectedError", "n"]
+        await asyncio.to_thread(child.join)
+        async with asyncio.timeout(5):
+            assert await client.driver.fetch("SELECT pg_backend_pid() AS pid") == session
+
+
+async def test_what_no_settings_are(database_url: str) -> None:
+    """Refused where the client is made."""
+    wrong: Any = "x"
+    with pytest.raises(InvalidInputError, match="settings"):
+        PrismaAgentClient(settings=wrong)
+    url: Any = 5
+    makers: list[Any] = [PrismaAgentClient, get_agent_client]
+    for make in makers:
+        with pytest.raises(ConfigurationError, match="DATABASE_URL"):
+            make(url, "acme")
+    with pytest.raises(ConfigurationError, match="DATABASE_URL"):
+        PrismaAgentClient(settings=Settings(organization_id="acme", database_url=url))
 
 
 async def test_another_organization_sees_nothing(client: PrismaAgentClient) -> None:

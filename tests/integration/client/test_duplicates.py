@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -210,3 +211,81 @@ async def test_a_batch_that_collides_is_sent_again(
         assert sorted(await storing) == ids
     finally:
         await raw.close()
+
+
+@pytest.mark.parametrize("in_batch", [False, True])
+async def test_an_id_of_another_agent_is_a_conflict(client: PrismaAgentClient, agent: Agent, in_batch: bool) -> None:
+    """Also when both memories have the same text: it is not the same write."""
+    id = "01a204bf-38e6-7c72-a0e5-6526c4d1d84c"
+    other = await client.agents.register(AgentConfig(name="other", category="SUPPORT"))
+    await client.memories.store(entry(agent, id=id))
+
+    batch = [entry(other, id=id), entry(other, "more")] if in_batch else [entry(other, id=id)]
+    with pytest.raises(ConflictError) as caught:
+        await client.memories.store_many(batch)
+
+    assert caught.value.constraint == "agent_memories_pkey"
+    assert await client.memories.count(other.id) == 0
+
+
+@pytest.mark.parametrize("in_batch", [False, True])
+@pytest.mark.parametrize("on_duplicate", ["return", "raise"])
+async def test_a_retry_is_not_taken_for_an_equal_memory(
+    client: PrismaAgentClient, agent: Agent, in_batch: bool, on_duplicate: Any
+) -> None:
+    """A write that was superseded since, and an equal one stored without a key: the retry counts for neither."""
+    keyed = entry(agent, "v1", idempotency_key="k")
+    first = await client.memories.store(keyed)
+    await client.memories.supersede(first, entry(agent, "v2"))
+    equal = await client.memories.store(entry(agent, "v1"))
+
+    batch = [keyed, entry(agent, "more")] if in_batch else [keyed]
+    ids = await client.memories.store_many(batch, on_duplicate=on_duplicate)
+
+    assert ids[0] == first
+    assert (await client.memories.get(equal)).store_count == 1
+
+
+async def test_a_retried_supersede_returns_the_same_id(client: PrismaAgentClient, agent: Agent) -> None:
+    """By its key, also when an equal memory took the place; another replacement finds nothing to replace."""
+    old, other = await client.memories.store_many([entry(agent, "old"), entry(agent, "other")])
+    equal = await client.memories.store(entry(agent, "equal"))
+
+    for target, content in ((old, "new"), (other, "equal")):
+        newer = entry(agent, content, idempotency_key=content)
+        replacement = await client.memories.supersede(target, newer)
+        assert await client.memories.supersede(target, newer) == replacement
+        with pytest.raises(NotFoundError):
+            await client.memories.supersede(target, entry(agent, "newer", idempotency_key="newer"))
+        with pytest.raises(NotFoundError):
+            await client.memories.supersede(target, entry(agent, content))
+    assert replacement == equal
+    assert await client.memories.count() == 2
+
+
+async def test_a_list_is_checked_before_anything_is_written(client: PrismaAgentClient, agent: Agent) -> None:
+    """However long it is; a generator is checked statement by statement."""
+    entries: list[Any] = [entry(agent, f"text {n}") for n in range(1500)]
+    entries.append({"content": "no entry"})
+
+    with pytest.raises(InvalidInputError) as caught:
+        await client.memories.store_many(entries)
+    assert caught.value.field == "entries[1500]"
+    assert await client.memories.count() == 0
+
+    def generated() -> Iterator[Any]:
+        yield from entries
+
+    with pytest.raises(InvalidInputError):
+        await client.memories.store_many(generated())
+    assert await client.memories.count() == 1000
+
+
+async def test_what_is_no_list_of_entries(client: PrismaAgentClient) -> None:
+    """Refused by name."""
+    wrongs: list[Any] = [None, 7]
+    for wrong in wrongs:
+        with pytest.raises(InvalidInputError, match="entries"):
+            await client.memories.store_many(wrong)
+        with pytest.raises(InvalidInputError, match="points"):
+            await client.metrics.record_many(wrong)

@@ -209,6 +209,10 @@ async def test_lists_narrow(client: PrismaAgentClient, agent: Agent) -> None:
         ({"cost": Decimal(-1)}, "cost"),
         ({"cost": Decimal("NaN")}, "cost"),
         ({"cost": "free"}, "cost"),
+        ({"cost": Decimal(10) ** 10}, "cost"),
+        ({"cost": Decimal("9999999999.99999999999")}, "cost"),
+        ({"usage": {"input": 1}}, "usage"),
+        ({"usage": 0}, "usage"),
         ({"model": ""}, "model"),
     ],
 )
@@ -217,6 +221,10 @@ async def test_what_cannot_be_recorded(
 ) -> None:
     """The execution goes on running."""
     execution = await client.executions.start(agent.id, 1)
+    wrongs: list[Any] = [5, None, ValueError]
+    for wrong in wrongs:
+        with pytest.raises(InvalidInputError, match="error"):
+            await client.executions.fail(execution.id, wrong)
 
     with pytest.raises(InvalidInputError) as caught:
         await client.executions.finish(execution.id, **options)

@@ -143,6 +143,19 @@ async def test_lists_narrow(client: PrismaAgentClient, agent: Agent) -> None:
             await listed(**wrong)
 
 
+@pytest.mark.parametrize("flag", ["include_expired", "include_superseded"])
+async def test_a_flag_is_true_or_false(client: PrismaAgentClient, agent: Agent, flag: str) -> None:
+    """Any text would count as true."""
+    options: dict[str, Any] = {flag: "x"}
+    with pytest.raises(InvalidInputError, match=flag):
+        await client.memories.get("01a204bf-38e6-7c72-a0e5-6526c4d1d84c", **options)
+    with pytest.raises(InvalidInputError, match=flag):
+        await client.memories.list(agent.id, **options)
+    shared: Any = "x"
+    with pytest.raises(InvalidInputError, match="include_shared"):
+        await client.memories.search(agent.id, include_shared=shared)
+
+
 async def test_an_expired_memory_is_not_read(client: PrismaAgentClient, agent: Agent) -> None:
     """Unless asked for; one that expires later is."""
     gone = await client.memories.store(MemoryEntry(agent_id=agent.id, content="gone", expires_at=PAST))
@@ -161,7 +174,7 @@ async def test_an_expired_memory_is_not_read(client: PrismaAgentClient, agent: A
 
 async def test_update_changes_what_it_is_told(client: PrismaAgentClient, agent: Agent) -> None:
     """The rest stays; another content drops the embedding, which was the old one's."""
-    entry = MemoryEntry(agent_id=agent.id, content="old", metadata={"a": 1}, embedding=[1.0], expires_at=datetime.max)
+    entry = MemoryEntry(agent_id=agent.id, content="old", metadata={"a": 1}, embedding=[1.0], expires_at=PAST)
     before = await client.memories.get(await client.memories.store(entry.model_copy(update={"expires_at": None})))
 
     after = await client.memories.update(before.id, importance=1, metadata={"b": [2]}, pinned=True)

@@ -6,8 +6,10 @@ import asyncio
 import math
 import random
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
+import asyncpg
 import pytest
 
 from agentdb import (
@@ -123,6 +125,10 @@ async def test_a_series_that_was_never_recorded_is_empty(client: PrismaAgentClie
         ({"value": math.nan}, "value"),
         ({"value": math.inf}, "value"),
         ({"value": "high"}, "value"),
+        ({"value": "3.5"}, "value"),
+        ({"value": True}, "value"),
+        ({"value": 1e301}, "value"),
+        ({"recorded_at": datetime.min}, "recorded_at"),
         ({"name": ""}, "name"),
         ({"name": "a\x00"}, "name"),
         ({"unit": "\ud800"}, "unit"),
@@ -195,3 +201,88 @@ async def test_no_point_is_lost_under_load(client: PrismaAgentClient, agent: Age
 
     summary = (await client.get_agent_metrics(agent.id, hours=24))["m"]
     assert (summary.count, summary.avg) == (200, 99.5)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1e200, -1e200, 3.0],
+        [1e200] * 3 + [5e-324],
+        [1e300] * 100,
+        [1e300, -1e300],
+        [1e139] * 20,
+        [5e-324] * 3,
+        [0.1, 0.2, 0.30000000000000004],
+        [0.30000000000000004],
+        [0.0, -0.0],
+    ],
+)
+async def test_any_values_have_a_mean(client: PrismaAgentClient, agent: Agent, values: list[float]) -> None:
+    """Also where their squares are beyond a float, in a summary and in a series."""
+    await client.metrics.record_many(MetricPoint(agent_id=agent.id, name="m", value=value) for value in values)
+
+    summary = (await client.metrics.summary(agent.id))["m"]
+    (bucket,) = [found for found in (await client.metrics.series(agent.id, "m")).buckets if found.count]
+
+    mean = float(sum(map(Fraction, values)) / len(values))
+    for found in (summary, bucket):
+        assert found.avg == pytest.approx(mean, rel=1e-9, abs=1e-12 * max(map(abs, values)))
+        assert (found.min, found.max) == (min(values), max(values))
+        assert found.p50 == pytest.approx(percentile(values, 0.5), rel=1e-9)
+
+
+async def test_a_summary_looks_back_a_century(client: PrismaAgentClient, agent: Agent) -> None:
+    """As far as is documented, and no farther."""
+    await client.metrics.record(agent.id, "m", 1, recorded_at=datetime.now(UTC) - timedelta(hours=900_000))
+
+    assert (await client.metrics.summary(agent.id, 1_000_000))["m"].count == 1
+    with pytest.raises(InvalidInputError, match="hours"):
+        await client.metrics.summary(agent.id, 1_000_001)
+
+
+async def test_a_point_ahead_of_now_does_not_count_yet(client: PrismaAgentClient, agent: Agent) -> None:
+    """Neither in a summary nor in a series, and its value and unit are not the last ones."""
+    await client.metrics.record(agent.id, "m", 1, "now")
+    soon = datetime.now(UTC) + timedelta(seconds=0.5)
+    await client.metrics.record(agent.id, "m", 2, "soon", recorded_at=soon)
+
+    async def seen() -> tuple[object, ...]:
+        summary = (await client.metrics.summary(agent.id, hours=1))["m"]
+        series = await client.metrics.series(agent.id, "m", hours=1, bucket="1d")
+        return (
+            summary.count, summary.last, summary.unit, sum(bucket.count for bucket in series.buckets), series.unit
+        )  # fmt: skip
+
+    assert await seen() == (1, 1, "now", 1, "now")
+    await asyncio.sleep(0.6)
+    assert await seen() == (2, 2, "soon", 2, "soon")
+
+
+async def test_concurrent_batches_of_the_same_points_do_not_deadlock(client: PrismaAgentClient, agent: Agent) -> None:
+    """In whatever order they come."""
+    points = [MetricPoint(agent_id=agent.id, name="m", value=1, idempotency_key=str(n)) for n in range(300)]
+
+    await asyncio.gather(*(client.metrics.record_many(random.sample(points, 200)) for _ in range(10)))
+    await client.metrics.record_many(points)
+
+    assert (await client.metrics.summary(agent.id))["m"].count == 300
+
+
+async def test_a_batch_that_collides_is_sent_again(client: PrismaAgentClient, agent: Agent, superuser_url: str) -> None:
+    """A deadlock with somebody else's transaction costs nothing but time."""
+    points = [MetricPoint(agent_id=agent.id, name="m", value=1, idempotency_key=str(n)) for n in range(2)]
+    await client.metrics.record_many(points)
+    raw = await asyncpg.connect(superuser_url)
+    try:
+        await raw.execute("SET deadlock_timeout = '10s'")  # so that the other side is the one that notices
+        async with raw.transaction():
+            ids = [row["id"] for row in await raw.fetch("SELECT id FROM agent_metrics ORDER BY id DESC")]
+            lock = "SELECT 1 FROM agent_metrics WHERE id = $1 FOR UPDATE"
+            await raw.execute(lock, ids[0])
+            recording = asyncio.create_task(client.metrics.record_many(points))
+            await asyncio.sleep(0.3)
+            await raw.execute(lock, ids[1])
+        await recording
+    finally:
+        await raw.close()
+    assert (await client.metrics.summary(agent.id))["m"].count == 2

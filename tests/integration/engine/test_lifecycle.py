@@ -194,6 +194,14 @@ class TestBorrowedDriver:
         assert pool.is_open
         assert len(await pool.driver().fetch("SELECT * FROM users")) == 2
 
+    async def test_needs_no_connect(self, prisma_class: type[Any], pool: Pool) -> None:
+        """A client on a driver can be used at once, by many tasks, and connecting or disconnecting changes nothing."""
+        client = prisma_class(driver=pool.driver(), use_dotenv=False)
+        assert await asyncio.gather(*(client.user.count() for _ in range(5))) == [0] * 5
+        await client.connect()
+        await client.disconnect()
+        assert await client.user.count() == 0
+
     async def test_of_a_transaction(self, prisma_class: type[Any], pool: Pool) -> None:
         """On an open transaction everything is part of it; a transaction inside is a savepoint."""
         transaction = await pool.driver().begin()

@@ -104,3 +104,43 @@ def test_what_cannot_be_asked() -> None:
         with pytest.raises(InvalidInputError, match="timezone"):
             time_zone(zone)
     assert time_zone("Europe/Berlin") == ZoneInfo("Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("zone", "year"),
+    [
+        ("Africa/Cairo", 2024), ("Asia/Beirut", 2024), ("America/Santiago", 2024), ("America/Havana", 2024),
+        ("Pacific/Apia", 2011), ("America/St_Johns", 2008), ("America/Scoresbysund", 2024),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("bucket", ["1d", "1w", "1mo"])
+def test_a_missing_midnight_moves_no_other(zone: str, year: int, bucket: str) -> None:
+    """Each bucket begins with the first moment of its day, also those after a day without a midnight."""
+    clock = time_zone(zone)
+    edges = bucket_edges(utc(year + 1, 2, 1, 12), 24 * 480, bucket, clock)
+
+    assert all(one < other for one, other in pairwise(edges))
+    for edge in edges:
+        local = edge.astimezone(clock)
+        assert (edge - timedelta(seconds=1)).astimezone(clock).date() < local.date()
+        assert bucket != "1w" or local.weekday() == 0
+        assert bucket != "1mo" or local.day == 1
+
+
+def test_six_hours_follow_the_clock_after_a_missing_midnight() -> None:
+    """Cairo has none on 26 April 2024."""
+    clock = time_zone("Africa/Cairo")
+    edges = bucket_edges(utc(2024, 4, 28), 72, "6h", clock)
+
+    assert {edge.astimezone(clock).hour for edge in edges} == {0, 1, 6, 12, 18}
+    assert [edge.astimezone(clock).day for edge in edges if edge.astimezone(clock).hour == 1] == [26]
+
+
+def test_a_midnight_that_comes_twice_is_one_edge() -> None:
+    """St John's set its clock from 00:01 back to 23:01: a moment then belongs to the bucket that it is asked in."""
+    now = utc(2008, 11, 2, 3)  # the second 23:30 of 1 November
+
+    edges = bucket_edges(now, 0.1, "1d", time_zone("America/St_Johns"))
+
+    assert edges[0] <= now - timedelta(hours=0.1) < edges[1]
+    assert edges[-2] < now <= edges[-1]

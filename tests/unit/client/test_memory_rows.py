@@ -56,6 +56,18 @@ def test_metadata_changed_after_the_entry_was_built_is_checked_again() -> None:
     assert caught.value.field == "entries[0].metadata.x"
 
 
+@pytest.mark.parametrize("vector", [[1e-60], [1e39], ["1"], [0.0], []])
+def test_an_embedding_changed_after_the_entry_was_built_is_checked_again(vector: list[Any]) -> None:
+    """Here, where the entry can still be named."""
+    entry = MemoryEntry(agent_id="a", content="text", embedding=[1.0])
+    assert entry.embedding is not None
+    entry.embedding[:] = vector
+
+    with pytest.raises(InvalidInputError) as caught:
+        list(in_chunks([entry], None))
+    assert caught.value.field == "entries[0].embedding"
+
+
 @pytest.mark.parametrize("entry", [{"agent_id": "a", "content": "x"}, None, "text"])
 def test_only_an_entry_is_an_entry(entry: Any) -> None:
     """A dict has to be made one first."""

@@ -16,7 +16,8 @@ CASE WHEN m.expires_at <= now() AND m.id <> EXCLUDED.id THEN
 -- fragment: on_duplicate
 -- An equal memory is there. A living one is counted, unless duplicates are refused ($2): then the count breaks its CHECK,
 -- which undoes the whole statement. An expired one becomes the new memory, except when it is the very write that is being
--- retried; it keeps its id when a superseded memory points to it.
+-- retried; it keeps its id when a superseded memory points to it. A write that landed before under its own id, and was
+-- superseded since, is not counted again.
 ON CONFLICT (organization_id, agent_id, content_hash) WHERE superseded_at IS NULL DO UPDATE
 SET id = CASE
         WHEN m.expires_at <= now() AND NOT EXISTS (
@@ -26,6 +27,10 @@ SET id = CASE
     store_count = CASE
         WHEN m.id = EXCLUDED.id THEN m.store_count
         WHEN m.expires_at <= now() THEN EXCLUDED.store_count
+        WHEN EXISTS (
+            SELECT FROM agent_memories AS landed WHERE landed.organization_id = $1 AND landed.id = EXCLUDED.id
+                AND landed.agent_id = EXCLUDED.agent_id AND landed.content_hash = EXCLUDED.content_hash
+        ) THEN m.store_count
         WHEN $2 THEN 0
         ELSE m.store_count + EXCLUDED.store_count END,
     importance = {{revived}} EXCLUDED.importance ELSE m.importance END,
@@ -78,7 +83,7 @@ SELECT id::text AS id, agent_id, content_hash FROM stored WHERE was_there
 
 -- name: hashes
 -- What the memories of these ids are equal to, for a retried write whose memory has been superseded since.
-SELECT m.id::text AS id, m.content_hash FROM agent_memories AS m WHERE m.organization_id = $1 AND m.id = ANY ($2::uuid[])
+SELECT m.id::text AS id, m.agent_id, m.content_hash FROM agent_memories AS m WHERE m.organization_id = $1 AND m.id = ANY ($2::uuid[])
 
 -- name: get
 -- One memory by its id.
