@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -31,6 +31,12 @@ _READ_ONLY_COMMANDS: Final = frozenset(("select", "show", "values", "table", "ex
 _WRITING: Final = re.compile(r"\b(insert|update|delete|merge)\b", re.IGNORECASE)
 # A statement prepared before a type changed fails with one of these, and works once it is prepared again.
 _STALE_SQLSTATES: Final = frozenset(("26000", "42804", "42883", "42846", "42P18"))
+# Types of extensions, binary because COPY takes binary codecs only. An empty string in a citext[] would crash the process,
+# for the library reads arrays of types that it does not know as text, and hands out a list with a null pointer in it.
+_EXTENSION_CODECS: Final[dict[str, tuple[Callable[[Any], bytes], Callable[[bytes], str]]]] = {
+    "citext": (str.encode, bytes.decode),
+    "vector": (encode_vector, vector_text),
+}
 
 FactsBySql = WeakValueDictionary[str, "StatementFacts"]
 
@@ -90,8 +96,8 @@ class Connection:
 
     __slots__ = (
         "_cache_size",
+        "_codecs",
         "_facts",
-        "_has_vector_codec",
         "is_executing",
         "is_interrupted",
         "leased_at",
@@ -114,7 +120,7 @@ class Connection:
         self.statements: dict[str, PreparedStatement] = {}
         self._facts = facts
         self._cache_size = cache_size
-        self._has_vector_codec = False
+        self._codecs: set[str] = set()
 
     async def is_pooled(self) -> bool:
         """Whether something between us and the server hands sessions round: it makes up the session's process id."""
@@ -194,7 +200,7 @@ class Connection:
     ) -> int:
         """Load *records* with COPY; return how many there were."""
         self.is_executing = False
-        if not self._has_vector_codec:
+        if "vector" not in self._codecs:
             # Preparing this makes the codec known when one of the columns needs it: COPY takes binary codecs only.
             target = ".".join(map(quoted, filter(None, (schema, table))))
             await self._prepare(f"SELECT {', '.join(map(quoted, columns))} FROM {target} LIMIT 0")
@@ -251,9 +257,9 @@ class Connection:
     async def _prepare(self, sql: str) -> PreparedStatement:
         source = await self.raw.prepare(sql)
         facts = _facts(sql, source)
-        if not self._has_vector_codec and _vector_type(facts) is not None:
-            await self._add_vector_codec(facts)
-            # The statement still holds the codec that it was prepared with.
+        if new := [type_ for type_ in _extension_types(facts) if type_.name not in self._codecs]:
+            await self._add_codecs(new)
+            # The statement still holds the codecs that it was prepared with.
             source = await self.raw.prepare(sql)
         shared = self._facts.get(sql)
         if shared is None or not shared.describes(facts):
@@ -275,13 +281,13 @@ class Connection:
             statement.is_used = False
             self.statements[sql] = statement
 
-    async def _add_vector_codec(self, facts: StatementFacts) -> None:
-        vector = _vector_type(facts)
-        assert vector is not None
-        await self.raw.set_type_codec(
-            "vector", schema=vector.schema, encoder=encode_vector, decoder=vector_text, format="binary"
-        )
-        self._has_vector_codec = True
+    async def _add_codecs(self, types: Iterable[PgType]) -> None:
+        for type_ in types:
+            encoder, decoder = _EXTENSION_CODECS[type_.name]
+            await self.raw.set_type_codec(
+                type_.name, schema=type_.schema, encoder=encoder, decoder=decoder, format="binary"
+            )
+            self._codecs.add(type_.name)
         # What was prepared before holds the old codecs.
         self.statements.clear()
 
@@ -351,11 +357,11 @@ def _pg_type(type_: Any) -> PgType:
     return PgType(type_.oid, type_.name, type_.kind, type_.schema, element)
 
 
-def _vector_type(facts: StatementFacts) -> PgType | None:
-    for type_ in (*facts.parameter_types, *(column.type for column in facts.columns)):
-        if (type_.element or type_).name == "vector":
-            return type_
-    return None
+def _extension_types(facts: StatementFacts) -> list[PgType]:
+    """Return the types of a statement that need a codec of ours."""
+    types = (*facts.parameter_types, *(column.type for column in facts.columns))
+    found = {scalar.name: scalar for type_ in types if (scalar := type_.element or type_).name in _EXTENSION_CODECS}
+    return list(found.values())
 
 
 def _only_reads(sql: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -68,21 +70,32 @@ async def hang_up(connection: Connection) -> None:
 
 
 async def _dial(options: ConnectionOptions, application_name: str, facts: FactsBySql) -> Connection:
-    try:
+    with _translated(options):
         return await _connect(options, application_name, facts)
-    except AgentDBError:
-        raise
-    except Exception as error:
-        raise translate_connect(error, options) or error from error
 
 
 async def _put_temporary_tables_last(connection: Connection, options: ConnectionOptions) -> None:
     """Keep what the role's search path is, and see to it that no temporary table stands before a table of ours."""
-    if options.schema is None and not options.pgbouncer:
-        await connection.raw.execute(
-            "SELECT set_config('search_path',"
-            " concat_ws(', ', nullif(current_setting('search_path'), ''), 'pg_temp'), false)"
-        )
+    if options.schema is not None or options.pgbouncer:
+        return
+    path = "concat_ws(', ', nullif(current_setting('search_path'), ''), 'pg_temp')"
+    try:
+        with _translated(options):
+            async with asyncio.timeout(_SETUP_SECONDS):
+                await connection.raw.execute(f"SELECT set_config('search_path', {path}, false)")
+    except BaseException:
+        connection.raw.terminate()
+        raise
+
+
+@contextmanager
+def _translated(options: ConnectionOptions) -> Iterator[None]:
+    try:
+        yield
+    except AgentDBError:
+        raise
+    except Exception as error:
+        raise translate_connect(error, options) or error from error
 
 
 async def _connect(options: ConnectionOptions, application_name: str, facts: FactsBySql) -> Connection:

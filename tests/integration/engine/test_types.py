@@ -107,7 +107,7 @@ async def test_bytes(db: Any, client_package: ModuleType, data: bytes) -> None:
         ("moments", [datetime(2024, 2, 29, 12, 30, 15, 250_000, UTC), datetime(1900, 1, 1, tzinfo=UTC)]),
         ("roles", ["ADMIN", "GUEST"]),
         ("uuids", ["0b9ef3a8-6b8b-7c9e-8f00-5f1f7cfb8d01"]),
-        ("citexts", ["Word", "word"]),
+        ("citexts", ["Word", "", "word"]),
         ("inets", ["10.0.0.1", "::1", "10.0.0.0/8"]),
         ("bits", ["1010", "0000"]),
         ("smallints", [-(2**15), 2**15 - 1]),
