@@ -31,8 +31,8 @@ _READ_ONLY_COMMANDS: Final = frozenset(("select", "show", "values", "table", "ex
 _WRITING: Final = re.compile(r"\b(insert|update|delete|merge)\b", re.IGNORECASE)
 # A statement prepared before a type changed fails with one of these, and works once it is prepared again.
 _STALE_SQLSTATES: Final = frozenset(("26000", "42804", "42883", "42846", "42P18"))
-# Types of extensions, binary because COPY takes binary codecs only. An empty string in a citext[] would crash the process,
-# for the library reads arrays of types that it does not know as text, and hands out a list with a null pointer in it.
+# Types of extensions, binary because COPY takes binary codecs only. Without one an empty string in a citext[] would
+# crash the process: the library reads arrays of types it does not know as text, and makes a null pointer of "" there.
 _EXTENSION_CODECS: Final[dict[str, tuple[Callable[[Any], bytes], Callable[[bytes], str]]]] = {
     "citext": (str.encode, bytes.decode),
     "vector": (encode_vector, vector_text),
