@@ -173,9 +173,9 @@ async def test_other_timeouts(open_ones: Transactions, start: Start) -> None:
 async def test_an_ended_one_does_not_expire(open_ones: Transactions, start: Start) -> None:
     """The timer of a committed transaction does nothing any more."""
     transaction = FakeTransaction()
-    id_ = await start(transaction, 0.02)
+    id_ = await start(transaction, 0.2)
     await open_ones.commit(id_)
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.3)
     assert transaction.log == ["commit"]
 
 
