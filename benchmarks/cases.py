@@ -11,7 +11,7 @@ from typing import Any
 
 from agentdb import MemoryEntry
 from agentdb.engine import with_engine
-from agentdb.ids import uuid7
+from agentdb.ids import uuid7_text
 from agentdb.prisma_client import Prisma
 from benchmarks.database import AGENT, ORGANIZATION, WRITER, Database
 from benchmarks.harness import Case, Work
@@ -77,7 +77,11 @@ def make_cases(database: Database) -> Iterator[Case]:
     yield Case(
         "record a metric",
         lambda value: client.metrics.record(WRITER, "accuracy", value, "percentage"),
-        {"asyncpg": lambda value: raw.execute(_RECORD, ORGANIZATION, uuid7(), WRITER, "accuracy", value, "percentage")},
+        {
+            "asyncpg": lambda value: raw.execute(
+                _RECORD, ORGANIZATION, uuid7_text(), WRITER, "accuracy", value, "percentage"
+            )
+        },
         bar=1.6,
         prepare=chance.random,
     )
@@ -179,4 +183,4 @@ def _row(fact: _Fact) -> tuple[Any, ...]:
     content, metadata, importance = fact
     document = json.dumps(metadata)
     digest = hashlib.sha256(f"general\0{content}\0{document}".encode()).digest()
-    return ORGANIZATION, uuid7(), WRITER, content, digest, document, importance, "general"
+    return ORGANIZATION, uuid7_text(), WRITER, content, digest, document, importance, "general"

@@ -8,7 +8,7 @@ import random
 import time
 import uuid
 
-__all__ = ["keyed_uuid", "parse_uuid", "uuid7", "uuid7_text"]
+__all__ = ["keyed_uuid", "parse_uuid", "uuid7_text"]
 
 _VERSION_8 = 8 << 76
 _VARIANT = 0b10 << 62
@@ -17,12 +17,8 @@ _last_tick = 0
 # Ids need to differ, not to be secret: this costs a fifth of os.urandom. It is our own, so that nobody's random.seed()
 # makes two processes count alike, and a forked process seeds it anew.
 _chance = random.Random()
-os.register_at_fork(after_in_child=_chance.seed)
-
-
-def uuid7() -> uuid.UUID:
-    """Return a new time-ordered UUID; see `uuid7_text`."""
-    return uuid.UUID(uuid7_text())
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_chance.seed)
 
 
 def uuid7_text() -> str:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentdb.ids import keyed_uuid, parse_uuid, uuid7, uuid7_text
+from agentdb.ids import keyed_uuid, parse_uuid, uuid7_text
 
 
 def test_uuid7_is_unique_rises_and_holds_the_time() -> None:
@@ -28,10 +28,10 @@ def test_uuid7_is_unique_rises_and_holds_the_time() -> None:
 
 def test_uuid7_rises_when_the_clock_steps_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """The order within a process does not depend on the clock."""
-    first = uuid7()
+    first = uuid7_text()
     monkeypatch.setattr(time, "time_ns", lambda: 0)
 
-    assert uuid7() > first
+    assert uuid7_text() > first
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

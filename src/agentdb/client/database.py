@@ -57,7 +57,8 @@ def _forget_inherited() -> None:
         database.forget()
 
 
-os.register_at_fork(after_in_child=_forget_inherited)
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_forget_inherited)
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,10 +124,6 @@ class ConnectionOptions:
         place = "" if self.is_socket else self.address
         return f"postgresql://{login}@{place}/{quote(self.database or '', safe='')}" + (f"?{text}" if text else "")
 
-    def with_database(self, database: str) -> ConnectionOptions:
-        """Return the same way to another database of the server."""
-        return replace(self, database=database)
-
     def connect_arguments(self) -> dict[str, Any]:
         """
         Return what the database library's connect function takes.
