@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from agentdb.engine import plan
-from agentdb.engine.binding import Enums, field_converts
+from agentdb.engine.readers import Enums, record_reader
 
 MapValue = Callable[[Any], Any]
 
@@ -24,37 +25,32 @@ def map_shape(shape: plan.Shape, enums: Enums) -> MapValue:
             return _map_object(shape, enums)
 
 
-def _map_object(shape: plan.ObjectShape, enums: Enums) -> MapValue:
-    scalars = [(name, field) for name, field in shape.fields.items() if isinstance(field, plan.FieldShape)]
-    columns = [(name, field.column) for name, field in scalars]
-    converts, lists = field_converts(scalars, enums, [None] * len(scalars))
-    others = [(name, field) for name, field in shape.fields.items() if not isinstance(field, plan.FieldShape)]
-    nested = [(name, _nested(name, field, enums)) for name, field in others]
+def json_shape(shape: plan.Shape) -> plan.Shape:
+    """Return *shape* with its values as they stand in a JSON response."""
+    match shape:
+        case plan.FieldShape():
+            return replace(shape, is_json=True)
+        case plan.ObjectShape(fields):
+            return replace(shape, fields={name: json_shape(field) for name, field in fields.items()})
+        case _:
+            return shape
 
-    def one(record: Mapping[str, Any]) -> dict[str, Any]:
-        fields = {name: record[column] for name, column in columns}
-        for name, convert in converts:
-            value = fields[name]
-            if value is not None:
-                fields[name] = convert(value)
-        for name, convert in lists:
-            fields[name] = convert(fields[name])
-        for name, read in nested:
-            fields[name] = read(record)
-        return fields
+
+def _map_object(shape: plan.ObjectShape, enums: Enums) -> MapValue:
+    read = record_reader(shape, enums, lambda name, inner: _nested(name, inner, enums))
+    skips_nulls = shape.skip_nulls
 
     def many(value: Any) -> Any:
         if isinstance(value, str):
             value = json.loads(value)
         if isinstance(value, list):
-            return [one(record) for record in value if record is not None or not shape.skip_nulls]
-        return None if value is None else one(value)
+            return read([record for record in value if record is not None] if skips_nulls else value)
+        return None if value is None else read([value])[0]
 
     return many
 
 
-def _nested(name: str, shape: plan.Shape, enums: Enums) -> Callable[[Mapping[str, Any]], Any]:
+def _nested(name: str, shape: plan.Shape, enums: Enums) -> MapValue:
     if not isinstance(shape, plan.ObjectShape):
         raise plan.UnknownPlanError(f"The query compiler put a row count into field {name!r}.")
-    read, source = _map_object(shape, enums), shape.source
-    return read if source is None else lambda record: read(record[source])
+    return _map_object(shape, enums)

@@ -101,12 +101,17 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class FieldShape:
-    """A scalar: the column it is read from and its Prisma type (lower case; ``enum`` has *enum* set)."""
+    """
+    A scalar: the column it is read from and its Prisma type (lower case; ``enum`` has *enum* set).
+
+    *is_json*: it is handed on as it stands in a JSON response, because no model parses it.
+    """
 
     column: str
     type: str
     is_list: bool
     enum: str | None
+    is_json: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ async def dial_first(
             if error.sqlstate != _REFUSED_SETTING:
                 raise
         else:
-            if not await connection.is_pooled():
+            if not await _is_pooled(connection, options):
                 await _put_temporary_tables_last(connection, options)
                 return connection, options
             connection.raw.terminate()
@@ -72,6 +72,16 @@ async def hang_up(connection: Connection) -> None:
 async def _dial(options: ConnectionOptions, application_name: str, facts: FactsBySql) -> Connection:
     with _translated(options):
         return await _connect(options, application_name, facts)
+
+
+async def _is_pooled(connection: Connection, options: ConnectionOptions) -> bool:
+    try:
+        with _translated(options):
+            async with asyncio.timeout(_SETUP_SECONDS):
+                return await connection.is_pooled()
+    except BaseException:
+        connection.raw.terminate()
+        raise
 
 
 async def _put_temporary_tables_last(connection: Connection, options: ConnectionOptions) -> None:

@@ -24,7 +24,7 @@ from agentdb.errors import (
 )
 from agentdb.postgres.url import ConnectionOptions
 
-__all__ = ["is_cancellation", "is_known", "is_lost_connection", "translate", "translate_connect"]
+__all__ = ["is_cancellation", "is_changed_result", "is_known", "is_lost_connection", "translate", "translate_connect"]
 
 _BY_SQLSTATE: Final[dict[str, type[DatabaseError]]] = {
     "57014": QueryTimeoutError,
@@ -121,6 +121,11 @@ def is_lost_connection(error: BaseException) -> bool:
         # A server that ends the session in the middle of an answer leaves the library in a state it did not expect.
         return "cannot switch to state" in str(error)
     return isinstance(error, OSError | EOFError) and not isinstance(error, TimeoutError)
+
+
+def is_changed_result(error: BaseException) -> bool:
+    """Whether *error* says that a prepared statement would now return other columns than it did."""
+    return isinstance(error, asyncpg.InvalidCachedStatementError)
 
 
 def is_known(error: BaseException) -> bool:

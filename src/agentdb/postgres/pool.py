@@ -23,7 +23,7 @@ from agentdb.errors import ConnectionFailedError, NotConnectedError, QueryTimeou
 from agentdb.postgres.connection import Connection, FactsBySql
 from agentdb.postgres.dialing import dial, dial_first, hang_up
 from agentdb.postgres.driver import Driver
-from agentdb.postgres.failures import translate
+from agentdb.postgres.failures import is_changed_result, translate
 from agentdb.postgres.session import PoolDriver
 from agentdb.postgres.stats import PoolStats, time_out
 from agentdb.postgres.url import ConnectionOptions
@@ -233,10 +233,24 @@ class Pool:
             return NotConnectedError("The client was closed while this statement ran.")
         return ours or error
 
-    def forget(self, sql: str) -> None:
-        """Drop a prepared statement that the schema has outgrown, on every connection."""
+    def forget(self, sql: str, error: BaseException) -> None:
+        """Drop a prepared statement that the schema has outgrown, as *error* tells, on every connection."""
         for connection in self._connections:
-            connection.statements.pop(sql, None)
+            if is_changed_result(error):
+                # A table has changed, so others will have outgrown it too. Each would cost a transaction to find out.
+                connection.statements.clear()
+            else:
+                connection.statements.pop(sql, None)
+
+    def check_loop(self) -> None:
+        """
+        Refuse another event loop than the pool's own: there, nobody would hear the server's answer.
+
+        Raises:
+            NotConnectedError: The pool is open in another event loop.
+        """
+        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+            raise self._not_open()
 
     def needs_transaction(self, tenant: str | None) -> bool:
         """Whether a statement has to carry its settings in a transaction: a pooler hands the sessions round."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -31,16 +31,20 @@ class PoolDriver(Driver):
     def __repr__(self) -> str:
         return f"<PoolDriver tenant={self._tenant!r} of {self._pool!r}>"
 
-    async def fetch(self, sql: str, arguments: Sequence[object] = (), *, bind: Bind | None = None) -> Any:
-        return await self._run(Connection.fetch, sql, arguments, bind)
+    # These return the coroutine of `_run` itself: one of their own would cost every statement half a microsecond.
 
-    async def execute(self, sql: str, arguments: Sequence[object] = (), *, bind: Bind | None = None) -> int:
-        count: int = await self._run(Connection.execute, sql, arguments, bind)
-        return count
+    def fetch(
+        self, sql: str, arguments: Sequence[object] = (), *, bind: Bind | None = None
+    ) -> Coroutine[Any, Any, Any]:
+        return self._run(Connection.fetch, sql, arguments, bind)
 
-    async def script(self, sql: str) -> str:
-        tag: str = await self._run(Connection.script, sql)
-        return tag
+    def execute(
+        self, sql: str, arguments: Sequence[object] = (), *, bind: Bind | None = None
+    ) -> Coroutine[Any, Any, int]:
+        return self._run(Connection.execute, sql, arguments, bind)
+
+    def script(self, sql: str) -> Coroutine[Any, Any, str]:
+        return self._run(Connection.script, sql)
 
     async def copy(
         self,
@@ -124,6 +128,6 @@ class PoolDriver(Driver):
     def _did_nothing(self, connection: Connection, sql: str, error: BaseException) -> bool:
         """Whether the statement cannot have had an effect, and may well succeed the second time."""
         if connection.is_stale(sql, error):
-            self._pool.forget(sql)
+            self._pool.forget(sql, error)
             return True
         return is_lost_connection(error) and not connection.was_sent(error)

@@ -161,6 +161,7 @@ class PoolTransaction(Transaction):
 
     async def _turn(self) -> None:
         """Wait while a savepoint of somebody else is open."""
+        self._pool.check_loop()
         while (child := self._child) is not None and child not in _inside.get():
             assert child._ended is not None
             await child._ended.wait()
@@ -169,6 +170,11 @@ class PoolTransaction(Transaction):
         if self._connection.is_interrupted:
             self._end("rolled back")
             raise _aborted()
+        raw = self._connection.raw
+        if not raw.is_in_transaction() and not raw.is_closed():
+            # COMMIT would do nothing and be answered all the same, also after a ROLLBACK that nobody else has seen.
+            self._end("ended by a statement in it")
+            raise _ended_inside()
         tag = await self._finish_root("COMMIT", "committed", in_doubt=True)
         if tag == "ROLLBACK":
             self._outcome = "rolled back"
@@ -233,7 +239,7 @@ class PoolTransaction(Transaction):
         connection.note(error)
         ours = self._pool.translate(error)
         if connection.is_stale(sql, error):
-            self._pool.forget(sql)
+            self._pool.forget(sql, error)
             if isinstance(ours, DatabaseError):
                 ours.is_transient = True  # The transaction is lost, but the next one prepares the statement again.
         elif is_lost_connection(error):
@@ -249,7 +255,7 @@ class PoolTransaction(Transaction):
         if self._connection.is_interrupted:
             raise _aborted()
         if not self._connection.raw.is_in_transaction():
-            raise TransactionClosedError("Transaction already closed: a statement in it said COMMIT or ROLLBACK.")
+            raise _ended_inside()
 
 
 class TransactionBlock(AbstractAsyncContextManager[Transaction]):
@@ -279,6 +285,10 @@ class TransactionBlock(AbstractAsyncContextManager[Transaction]):
             await transaction._roll_back_quietly()
         else:
             transaction.abandon()
+
+
+def _ended_inside() -> TransactionClosedError:
+    return TransactionClosedError("Transaction already closed: a statement in it said COMMIT or ROLLBACK.")
 
 
 def _aborted() -> DatabaseError:

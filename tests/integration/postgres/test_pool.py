@@ -62,6 +62,26 @@ async def test_script_runs_several_statements_or_none(pool: Pool) -> None:
     assert (await driver.fetch("SELECT count(*) FROM t"))[0][0] == 2
 
 
+@pytest.mark.parametrize("sql", ["", ";", "-- nothing", "/* nothing */ ; ;"])
+async def test_a_text_without_a_statement(pool: Pool, sql: str) -> None:
+    """Nothing is run, and nothing is wrong with that."""
+    driver = pool.driver()
+    assert await driver.script(sql) == ""
+    assert await driver.fetch(sql.rstrip("; ") or "") == []
+    assert pool.stats.size == 1
+
+
+@pytest.mark.parametrize("sql", ["SELECT '\0'", "SELECT 1; \0 SELECT 2", None, 1, b"SELECT 1"])
+async def test_what_is_no_text(pool: Pool, sql: Any) -> None:
+    """What would break the protocol is refused beforehand, and the connection stays, also within a transaction."""
+    driver = pool.driver()
+    async with driver.transaction() as transaction:
+        for run in (driver.fetch, driver.execute, driver.script, transaction.fetch, transaction.script):
+            with pytest.raises(InvalidArgumentError, match="SQL"):
+                await run(sql)
+        assert (await transaction.fetch("SELECT 1"))[0][0] == 1
+
+
 async def test_json_travels_as_text(pool: Pool) -> None:
     """json and jsonb are text in both directions, whatever they hold."""
     text = '{"a": [1, "ü", null]}'

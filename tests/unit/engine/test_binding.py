@@ -29,8 +29,8 @@ class TestArguments:
     def test_by_the_server_s_types(self) -> None:
         """An argument takes the form of its parameter's type; None and what fits already stay."""
         binding = bind_rows(FakeStatement(["timestamp", "uuid", "int4", "numeric", "text"]))
-        arguments = [MOMENT, "x", 5, None, UUID(int=1)]
-        assert binding.encode(arguments) == [MOMENT.replace(tzinfo=None), "x", 5, None, str(UUID(int=1))]
+        arguments = [MOMENT.replace(tzinfo=None), "x", 5, None, UUID(int=1)]
+        assert binding.encode(arguments) == [MOMENT, "x", 5, None, str(UUID(int=1))]
 
     def test_are_left_alone(self) -> None:
         """The caller's list is not changed, for it may be sent a second time."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agentdb.engine import plan
-from agentdb.engine.mapping import map_shape
+from agentdb.engine.mapping import json_shape, map_shape
 
 NAME = plan.FieldShape("the_name", "string", is_list=False, enum=None)
 TAGS = plan.FieldShape("tags", "string", is_list=True, enum=None)
@@ -69,3 +69,18 @@ def test_a_count_within() -> None:
     """A row count is no field."""
     with pytest.raises(plan.UnknownPlanError, match="row count"):
         map_shape(plan.ObjectShape({"x": plan.AffectedRowsShape()}, None, skip_nulls=False), {})
+
+
+def test_the_form_of_json() -> None:
+    """Where no model parses the result, moments and decimals are texts, at any depth."""
+    when = plan.FieldShape("when", "datetime", is_list=False, enum=None)
+    shape = plan.ObjectShape(
+        {"name": NAME, "_max": plan.ObjectShape({"when": when, "sum": SUM}, None, skip_nulls=False)},
+        None,
+        skip_nulls=False,
+    )
+    row = {"the_name": "a", "when": datetime(2024, 2, 29, tzinfo=UTC), "sum": Decimal("1.50")}
+    assert map_shape(json_shape(shape), {})([row, dict.fromkeys(row)]) == [
+        {"name": "a", "_max": {"when": "2024-02-29T00:00:00.000Z", "sum": "1.5"}},
+        {"name": None, "_max": {"when": None, "sum": None}},
+    ]

@@ -16,7 +16,7 @@ from agentdb.engine.values import (
     column_fix,
     decoder,
     encoder,
-    jsonable,
+    json_form,
     moment,
     plain_decimal,
     raw_type,
@@ -50,7 +50,7 @@ class TestArguments:
             ("timestamptz", NOON.replace(tzinfo=None), NOON),
             ("timestamptz", NOON.astimezone(UTC_5), NOON),
             ("timestamptz", "2024-02-29T17:30:15.25+05:00", NOON),
-            ("timestamp", NOON.astimezone(UTC_5), NOON.replace(tzinfo=None)),
+            ("timestamp", NOON.astimezone(UTC_5), NOON),
             ("date", NOON, NOON.date()),
             ("date", date(2024, 2, 29), date(2024, 2, 29)),
             ("date", "2024-02-29", date(2024, 2, 29)),
@@ -60,7 +60,7 @@ class TestArguments:
             ("int4[]", ["1", None], [1, None]),
             ("int4[]", "1", [1]),
             ("uuid[]", ("a",), ["a"]),
-            ("timestamp[]", [NOON], [NOON.replace(tzinfo=None)]),
+            ("timestamp[]", [NOON.replace(tzinfo=None)], [NOON]),
         ],
     )
     def test_conversions(self, type_: str, value: Any, encoded: Any) -> None:
@@ -187,11 +187,20 @@ def test_moments(value: datetime) -> None:
     assert timedelta(0) <= expected - read < timedelta(milliseconds=1)
 
 
-def test_jsonable() -> None:
-    """Nested values take the form of JSON; what JSON has stays."""
-    assert jsonable({"a": [NOON, Decimal("1E+2"), None, 1, "x"]}) == {
-        "a": ["2024-02-29T12:30:15.250Z", "100", None, 1, "x"]
-    }
+@pytest.mark.parametrize(
+    ("field_type", "value", "form"),
+    [("datetime", NOON, "2024-02-29T12:30:15.250Z"), ("decimal", Decimal("1E+2"), "100")],
+)
+def test_json_form(field_type: str, value: Any, form: str) -> None:
+    """What JSON has no type for becomes text."""
+    convert = json_form(field_type)
+    assert convert is not None
+    assert convert(value) == form
+
+
+def test_what_json_has_stays() -> None:
+    """Numbers, texts and truth values need no other form."""
+    assert [json_form(type_) for type_ in ("int", "bigint", "float", "string", "boolean", "json")] == [None] * 6
 
 
 @pytest.mark.parametrize(
