@@ -8,11 +8,24 @@ value should be of. What it does not recognise it writes as it is: the compiler 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from typing import Any
 
-from agentdb.engine.parameters import ALIASES, DB_NULL, UNFIT, Dialect, fitting, literal, placeholder_type, write_json
+from agentdb.engine.parameters import (
+    ALIASES,
+    DB_NULL,
+    UNFIT,
+    Check,
+    Dialect,
+    check_of,
+    check_of_list,
+    fitting,
+    literal,
+    placeholder_type,
+    write_json,
+)
 from agentdb.engine.schema import Datamodel, Field, Model
 from agentdb.engine.wasm import CompileError
 
@@ -29,6 +42,21 @@ _WHERE_OPERATIONS = frozenset({"connect", "disconnect", "set", "delete", "delete
 _RECORD_LISTS = frozenset({"connect", "disconnect", "set"})
 
 
+class Trace:
+    """
+    What became of the values of a call while its request was written.
+
+    Attributes:
+        events: In the order of the values: the placeholder and the check of one that left the text, None of what stayed
+            in it; and the value.
+        depends_on_values: Whether the text depends on more of them than their types.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str | None, Check | None, Any]] = []
+        self.depends_on_values = False
+
+
 class Arguments:
     """
     Writes the arguments of one call and of its includes.
@@ -39,8 +67,9 @@ class Arguments:
         scope: Placeholder name -> value, of all that was written so far.
     """
 
-    def __init__(self, datamodel: Datamodel, dialect: Dialect, *, literal: bool) -> None:
+    def __init__(self, datamodel: Datamodel, dialect: Dialect, *, literal: bool, trace: Trace | None = None) -> None:
         self.scope: dict[str, Any] = {}
+        self._trace = trace or Trace()
         self._models = datamodel.models
         self._dialect = dialect
         self._is_literal = literal
@@ -113,8 +142,8 @@ class Arguments:
             return self._filter(field, value) if isinstance(value, dict) else self._value(field, value)
         if operator in _LIST_OPERATORS or (operator == "equals" and field.is_list):
             return self._values(field, value)
-        if operator in _TEXT_OPERATORS and isinstance(value, str):
-            return self._placeholder("String", value)
+        if operator in _TEXT_OPERATORS and isinstance(value, str) and not self._is_literal:
+            return self._placeholder("String", value, value, None)
         return self._value(field, value)
 
     # -- data
@@ -175,7 +204,8 @@ class Arguments:
 
     def _distinct(self, items: Iterable[Any]) -> list[Any]:
         """Drop repeated items, as the compiler would: it cannot see it of placeholders, and counts on it."""
-        return list({self._literal(item): item for item in items}.values())
+        self._trace.depends_on_values = True
+        return list({literal(item, self._dialect): item for item in items}.values())
 
     # -- values
 
@@ -185,11 +215,12 @@ class Arguments:
     def _value(self, field: Field, value: Any) -> str:
         """A value of *field*: a placeholder if it is of the field's type."""
         if value is None:
-            return DB_NULL if field.type == "Json" else "null"
+            self._trace.events.append((None, None, value))
+            return DB_NULL if field.type == "Json" and not field.is_list else "null"
         fit = UNFIT if self._is_literal else fitting(field.type, value, self._dialect)
         if fit is UNFIT:
-            return self._literal(_refusable(field, value))
-        text = self._placeholder(placeholder_type(field.type), fit)
+            return self._literal(_in_text(field, value, self._dialect))
+        text = self._placeholder(placeholder_type(field.type), fit, value, check_of(field.type, type(value)))
         if self._keys is not None:
             self._keys.setdefault((id(field), fit), text)
         return text
@@ -212,17 +243,18 @@ class Arguments:
         stays = self._is_literal or field.type == "Json" or field.kind == "enum"
         fit = [] if stays else [fitting(field.type, item, self._dialect) for item in value]
         if stays or UNFIT in fit:
-            return self._literal([_refusable(field, item) for item in value])
-        return self._placeholder("List", fit, f',"inner":{{"type":"{placeholder_type(field.type)}"}}')
+            return self._literal([_in_text(field, item, self._dialect) for item in value])
+        inner = f',"inner":{{"type":"{placeholder_type(field.type)}"}}'
+        return self._placeholder("List", fit, value, check_of_list(field.type), inner)
 
-    def _placeholder(self, type_: str, value: Any, more: str = "") -> str:
-        if self._is_literal:
-            return self._literal(value)
+    def _placeholder(self, type_: str, fit: Any, value: Any, check: Check | None, more: str = "") -> str:
         name = f"%{len(self.scope)}"
-        self.scope[name] = value
+        self.scope[name] = fit
+        self._trace.events.append((name, check, value))
         return f'{{"$type":"Param","value":{{"name":"{name}","type":"{type_}"{more}}}}}'
 
     def _literal(self, value: Any) -> str:
+        self._trace.events.append((None, None, value))
         return literal(value, self._dialect)
 
 
@@ -240,9 +272,19 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, list | tuple | set | frozenset)
 
 
-def _refusable(field: Field, value: Any) -> Any:
-    """Return *value*, a float for an Int as text: the compiler would cut it down, and refuses the text."""
-    return str(value) if field.type == "Int" and type(value) is float else value
+def _in_text(field: Field, value: Any, dialect: Dialect) -> Any:
+    """Return what stands for a value of *field* in the text: what the compiler would mistake, it has to refuse."""
+    is_fit = fitting(field.type, value, dialect) is not UNFIT
+    match field.type:
+        case "Int" if type(value) is float:
+            return str(value)  # the compiler would cut it down
+        case "Bytes" if not is_fit and isinstance(value, dialect.base64):
+            return str(value)  # it would take it for no bytes
+        case "Json" if type(value) is str:
+            if is_fit:
+                return dialect.json(json.loads(value))
+            raise CompileError(f"`{field.name}`: Invalid JSON text. A text as a document is `Json(text)`.", "P2009")
+    return value
 
 
 @lru_cache(maxsize=1024)

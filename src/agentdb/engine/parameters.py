@@ -7,17 +7,21 @@ refuses it with Prisma's own error.
 
 from __future__ import annotations
 
+import base64
 import enum
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from agentdb.engine.values import moment
+from agentdb.engine.wasm import CompileError
 
 UNFIT: Any = object()
 """What `fitting` answers for a value that is not of its field's type."""
@@ -62,12 +66,21 @@ class Dialect:
         return self.dumps(value.data, separators=(",", ":"))
 
 
+Check = Callable[[Any, Dialect], Any]
+"""Gives a value the form that it travels in, or `UNFIT`."""
+
 # -- in the text ------------------------------------------------------------------------------------------------------
 
 write_json: Callable[[Any], str] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 DB_NULL = '{"$type":"Enum","value":"DbNull"}'
 """SQL's NULL where a Json field is concerned: a bare null would be JSON's."""
+
+
+_TOO_LARGE = (
+    "A number used in the query does not fit into a 64 bit signed integer. "
+    "Consider using `BigInt` as field type if you're trying to store large integers."
+)
 
 
 def literal(value: Any, dialect: Dialect) -> str:
@@ -77,7 +90,11 @@ def literal(value: Any, dialect: Dialect) -> str:
 
 def _plain(value: Any, dialect: Dialect) -> Any:
     match value:
-        case None | bool() | int():
+        case None | bool():
+            return value
+        case int():
+            if not -(2**63) <= value < 2**63:
+                raise CompileError(_TOO_LARGE, "P2033")
             return value
         case float():
             return value if math.isfinite(value) else str(value)
@@ -111,9 +128,34 @@ def fitting(field_type: str, value: Any, dialect: Dialect) -> Any:
     return UNFIT if check is None or value is None else check(value, dialect)
 
 
+def check_of(field_type: str, value_type: type) -> Check | None:
+    """Return what `fitting` does with values of this Python type; None: nothing at all."""
+    return None if (field_type, value_type) in _ALWAYS_FIT else _CHECKS[field_type]
+
+
+@lru_cache(maxsize=16)
+def check_of_list(field_type: str) -> Check:
+    """Return the same for lists."""
+    check = _CHECKS[field_type]
+
+    def check_all(values: Any, dialect: Dialect) -> Any:
+        fit = [UNFIT if value is None else check(value, dialect) for value in values]
+        return UNFIT if UNFIT in fit else fit
+
+    return check_all
+
+
 def placeholder_type(field_type: str) -> str:
     """Return what the compiler calls a placeholder for a value of this type."""
     return _PLACEHOLDERS[field_type]
+
+
+# Texts that Prisma takes for values of these types; whatever else they may say, the compiler judges.
+_WHOLE_TEXT = re.compile(r"[+-]?[0-9]{1,19}")
+_DECIMAL_TEXT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+_MOMENT_TEXT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})"
+)
 
 
 def _string(value: Any, _dialect: Dialect) -> Any:
@@ -127,10 +169,13 @@ def _boolean(value: Any, _dialect: Dialect) -> Any:
 
 
 def _int(value: Any, _dialect: Dialect) -> Any:
-    return value if type(value) is int and -(2**31) <= value < 2**31 else UNFIT
+    # of more than the column's bits it is for the database to complain
+    return value if type(value) is int and -(2**63) <= value < 2**63 else UNFIT
 
 
 def _bigint(value: Any, _dialect: Dialect) -> Any:
+    if type(value) is str and _WHOLE_TEXT.fullmatch(value):
+        value = int(value)
     return value if type(value) is int and -(2**63) <= value < 2**63 else UNFIT
 
 
@@ -145,23 +190,43 @@ def _decimal(value: Any, _dialect: Dialect) -> Any:
         return value if value.is_finite() else UNFIT
     if type(value) is float and not math.isfinite(value):
         return UNFIT
-    return Decimal(str(value)) if type(value) in {int, float} else UNFIT
+    if type(value) in {int, float} or (type(value) is str and _DECIMAL_TEXT.fullmatch(value)):
+        return Decimal(str(value))
+    return UNFIT
 
 
 def _datetime(value: Any, _dialect: Dialect) -> Any:
+    if type(value) is str and _MOMENT_TEXT.fullmatch(value):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return UNFIT
     return moment(value) if isinstance(value, datetime) else UNFIT
 
 
 def _json(value: Any, dialect: Dialect) -> Any:
+    if type(value) is str:  # is the document's text, and not a document that is a text
+        try:
+            json.loads(value)
+        except ValueError:
+            return UNFIT
+        return value
     return dialect.json_text(value) if isinstance(value, dialect.json) else UNFIT
 
 
 def _bytes(value: Any, dialect: Dialect) -> Any:
-    return str(value) if isinstance(value, dialect.base64) else UNFIT
+    if not isinstance(value, dialect.base64 | str):
+        return UNFIT
+    text = str(value)
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError:
+        return UNFIT
+    return text
 
 
 # An enum stays in the text: as a parameter it loses its cast, and it has few values.
-_CHECKS: Mapping[str, Callable[[Any, Dialect], Any]] = {
+_CHECKS: Mapping[str, Check] = {
     "String": _string,
     "Boolean": _boolean,
     "Int": _int,
@@ -172,6 +237,8 @@ _CHECKS: Mapping[str, Callable[[Any, Dialect], Any]] = {
     "Json": _json,
     "Bytes": _bytes,
 }
+
+_ALWAYS_FIT = frozenset({("String", str), ("Boolean", bool)})
 
 # The compiler has no Decimal placeholder; the value itself stays exact.
 _PLACEHOLDERS: Mapping[str, str] = {name: "Float" if name == "Decimal" else name for name in _CHECKS}

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from agentdb.engine.arguments import Arguments, object_text, pair_text
+from agentdb.engine.arguments import Arguments, Trace, object_text, pair_text
 from agentdb.engine.parameters import Dialect, write_json
 from agentdb.engine.schema import Datamodel
 
@@ -33,6 +33,10 @@ ACTIONS: Mapping[str, str] = {
     "find_many": "findMany",
 }
 """Method of the generated client -> action of the JSON protocol."""
+
+
+MAX_KEPT_CHARACTERS = 64_000
+"""A request longer than this is hardly ever made twice, and its plan is large: neither is kept."""
 
 
 class Request(NamedTuple):
@@ -65,18 +69,21 @@ class Call(NamedTuple):
     root_selection: Sequence[str] | None = None
 
 
-def build_request(call: Call, datamodel: Datamodel, dialect: Dialect, *, literal: bool = False) -> Request:
+def build_request(
+    call: Call, datamodel: Datamodel, dialect: Dialect, *, literal: bool = False, trace: Trace | None = None
+) -> Request:
     """
     Build the request of one call.
 
     Args:
         literal: Keep every value in the text.
+        trace: Is told what became of each value.
 
     Raises:
         TypeError: A value that no Prisma field can hold.
     """
     assert call.model is not None
-    arguments = Arguments(datamodel, dialect, literal=literal)
+    arguments = Arguments(datamodel, dialect, literal=literal, trace=trace)
     model = model_name(call.model)
     given = arguments.write(call.method, model, call.arguments)
     fields = None if call.root_selection is None else read_selection(call.root_selection)
@@ -121,6 +128,8 @@ def _select(
     """Write what is selected of *model*: *fields*, or else all its scalars; and the relations of *include*."""
     if not include:
         return dialect.fields_text(model) if fields is None else write_json(fields)
+    if not isinstance(include, dict):
+        raise TypeError(f"Expected `include` to be a dict but got {type(include)} instead.")
     parts = [pair_text(name, write_json(value)) for name, value in (fields or dialect.fields(model)).items()]
     for name, value in include.items():
         if value is False:
