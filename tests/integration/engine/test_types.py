@@ -16,57 +16,58 @@ pytestmark = pytest.mark.postgres
 UTC_5 = timezone(timedelta(hours=5))
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "read"),
-    [
-        ("text", "", ""),
-        ("text", 'quote " back\\slash \n\t é 𝄞', 'quote " back\\slash \n\t é 𝄞'),
-        ("text", "%0", "%0"),
-        ("text", UUID(int=1), "00000000-0000-0000-0000-000000000001"),
-        ("flag", False, False),
-        ("whole", -(2**31), -(2**31)),
-        ("whole", 2**31 - 1, 2**31 - 1),
-        ("big", -(2**63), -(2**63)),
-        ("big", 2**63 - 1, 2**63 - 1),
-        ("double", 1e308, 1e308),
-        ("double", -0.1, -0.1),
-        ("double", 3, 3.0),
-        ("exact", Decimal("0.1"), Decimal("0.1")),
-        ("exact", Decimal("12345678901234567890.123456789"), Decimal("12345678901234567890.123456789")),
-        ("exact", Decimal("1E+20"), Decimal(10**20)),
-        ("exact", 5, Decimal(5)),
-        ("moment", datetime(2024, 2, 29, 12, 30, 15, 250_000, UTC), datetime(2024, 2, 29, 12, 30, 15, 250_000, UTC)),
-        ("moment", datetime(2024, 2, 29, 12, 30, 15, 250_999), datetime(2024, 2, 29, 12, 30, 15, 250_000, UTC)),
-        ("moment", datetime(2024, 2, 29, 2, tzinfo=UTC_5), datetime(2024, 2, 28, 21, tzinfo=UTC)),
-        ("moment", datetime(1900, 1, 1, 0, 0, 0, 1_000), datetime(1900, 1, 1, 0, 0, 0, 1_000, UTC)),
-        ("moment", datetime(1, 1, 1), datetime(1, 1, 1, tzinfo=UTC)),
-        ("moment", datetime(9999, 12, 31, 23, 59, 59), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
-        ("role", "ADMIN", "ADMIN"),
-        ("char", "ab", "ab  "),
-        ("varchar", "0123456789", "0123456789"),
-        ("uuid", "0B9EF3A8-6B8B-7C9E-8F00-5F1F7CFB8D01", "0b9ef3a8-6b8b-7c9e-8f00-5f1f7cfb8d01"),
-        ("inet", "10.0.0.1", "10.0.0.1"),
-        ("inet", "10.0.0.0/8", "10.0.0.0/8"),
-        ("inet", "::1", "::1"),
-        ("citext", "Word", "Word"),
-        ("bit", "1010", "1010"),
-        ("varbit", "", ""),
-        ("varbit", "10101", "10101"),
-        ("smallint", -(2**15), -(2**15)),
-        ("oid", 2**31 - 1, 2**31 - 1),
-        ("real", 1.1, 1.1),
-        ("real", 16777216.0, 16777216.0),
-        ("numeric", Decimal("1.5"), Decimal("1.5")),
-        ("numeric", Decimal("1.23456"), Decimal("1.235")),
-        ("money", Decimal("-1234.5"), Decimal("-1234.5")),
-        ("timestamp", datetime(2024, 2, 29, 12, tzinfo=UTC_5), datetime(2024, 2, 29, 7, tzinfo=UTC)),
-        ("timestamptz", datetime(2024, 2, 29, 12, tzinfo=UTC_5), datetime(2024, 2, 29, 7, tzinfo=UTC)),
-        ("date", datetime(2024, 2, 29, 23, 59), datetime(2024, 2, 29, tzinfo=UTC)),
-        ("date", datetime(1969, 12, 31, 1), datetime(1969, 12, 31, tzinfo=UTC)),
-        ("time", datetime(2024, 2, 29, 23, 59, 1), datetime(1970, 1, 1, 23, 59, 1, tzinfo=UTC)),
-        ("timetz", datetime(2024, 2, 29, 23, 59, 1), datetime(1970, 1, 1, 23, 59, 1, tzinfo=UTC)),
-    ],
-)
+SCALARS: list[tuple[str, Any, Any]] = [
+    ("text", "", ""),
+    ("text", 'quote " back\\slash \n\t é 𝄞', 'quote " back\\slash \n\t é 𝄞'),
+    ("text", "%0", "%0"),
+    ("text", UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+    ("flag", False, False),
+    ("whole", -(2**31), -(2**31)),
+    ("whole", 2**31 - 1, 2**31 - 1),
+    ("big", -(2**63), -(2**63)),
+    ("big", 2**63 - 1, 2**63 - 1),
+    ("double", 1e308, 1e308),
+    ("double", -0.1, -0.1),
+    ("double", 3, 3.0),
+    ("exact", Decimal("0.1"), Decimal("0.1")),
+    ("exact", Decimal("12345678901234567890.123456789"), Decimal("12345678901234567890.123456789")),
+    ("exact", Decimal("1E+20"), Decimal(10**20)),
+    ("exact", 5, Decimal(5)),
+    ("moment", datetime(2024, 2, 29, 12, 30, 15, 250_000, UTC), datetime(2024, 2, 29, 12, 30, 15, 250_000, UTC)),
+    ("moment", datetime(2024, 2, 29, 12, 30, 15, 250_999), datetime(2024, 2, 29, 12, 30, 15, 250_000, UTC)),
+    ("moment", datetime(2024, 2, 29, 2, tzinfo=UTC_5), datetime(2024, 2, 28, 21, tzinfo=UTC)),
+    ("moment", datetime(1900, 1, 1, 0, 0, 0, 1_000), datetime(1900, 1, 1, 0, 0, 0, 1_000, UTC)),
+    ("moment", datetime(1, 1, 1), datetime(1, 1, 1, tzinfo=UTC)),
+    ("moment", datetime(9999, 12, 31, 23, 59, 59), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
+    ("role", "ADMIN", "ADMIN"),
+    ("char", "ab", "ab  "),
+    ("varchar", "0123456789", "0123456789"),
+    ("uuid", "0B9EF3A8-6B8B-7C9E-8F00-5F1F7CFB8D01", "0b9ef3a8-6b8b-7c9e-8f00-5f1f7cfb8d01"),
+    ("inet", "10.0.0.1", "10.0.0.1"),
+    ("inet", "10.0.0.0/8", "10.0.0.0/8"),
+    ("inet", "::1", "::1"),
+    ("citext", "Word", "Word"),
+    ("bit", "1010", "1010"),
+    ("varbit", "", ""),
+    ("varbit", "10101", "10101"),
+    ("smallint", -(2**15), -(2**15)),
+    ("oid", 2**31 - 1, 2**31 - 1),
+    ("real", 1.1, 1.1),
+    ("real", 16777216.0, 16777216.0),
+    ("numeric", Decimal("1.5"), Decimal("1.5")),
+    ("numeric", Decimal("1.23456"), Decimal("1.235")),
+    ("money", Decimal("-1234.5"), Decimal("-1234.5")),
+    ("timestamp", datetime(2024, 2, 29, 12, tzinfo=UTC_5), datetime(2024, 2, 29, 7, tzinfo=UTC)),
+    ("timestamptz", datetime(2024, 2, 29, 12, tzinfo=UTC_5), datetime(2024, 2, 29, 7, tzinfo=UTC)),
+    ("date", datetime(2024, 2, 29, 23, 59), datetime(2024, 2, 29, tzinfo=UTC)),
+    ("date", datetime(1969, 12, 31, 1), datetime(1969, 12, 31, tzinfo=UTC)),
+    ("time", datetime(2024, 2, 29, 23, 59, 1), datetime(1970, 1, 1, 23, 59, 1, tzinfo=UTC)),
+    ("timetz", datetime(2024, 2, 29, 23, 59, 1), datetime(1970, 1, 1, 23, 59, 1, tzinfo=UTC)),
+]
+"""Field, what is written, what is read."""
+
+
+@pytest.mark.parametrize(("field", "value", "read"), SCALARS)
 async def test_scalars(db: Any, field: str, value: Any, read: Any) -> None:
     """A value is read as it was written, in the form of its type, and finds its record."""
     created = await db.types.create({field: value})
@@ -95,28 +96,29 @@ async def test_bytes(db: Any, client_package: ModuleType, data: bytes) -> None:
     assert row.blob.decode() == data
 
 
-@pytest.mark.parametrize(
-    ("field", "values"),
-    [
-        ("texts", ["", "a", 'b"\\', "NULL", "{x}"]),
-        ("flags", [True, False]),
-        ("wholes", [-(2**31), 0, 2**31 - 1]),
-        ("bigs", [-(2**63), 2**63 - 1]),
-        ("doubles", [0.1, -1e300]),
-        ("exacts", [Decimal("0.1"), Decimal(-5)]),
-        ("moments", [datetime(2024, 2, 29, 12, 30, 15, 250_000, UTC), datetime(1900, 1, 1, tzinfo=UTC)]),
-        ("roles", ["ADMIN", "GUEST"]),
-        ("uuids", ["0b9ef3a8-6b8b-7c9e-8f00-5f1f7cfb8d01"]),
-        ("citexts", ["Word", "", "word"]),
-        ("inets", ["10.0.0.1", "::1", "10.0.0.0/8"]),
-        ("bits", ["1010", "0000"]),
-        ("smallints", [-(2**15), 2**15 - 1]),
-        ("reals", [1.1, -2.5]),
-        ("dates", [datetime(2024, 2, 29, tzinfo=UTC)]),
-        ("times", [datetime(1970, 1, 1, 12, 30, tzinfo=UTC)]),
-        ("instants", [datetime(2024, 2, 29, 12, tzinfo=UTC)]),
-    ],
-)
+LISTS: list[tuple[str, list[Any]]] = [
+    ("texts", ["", "a", 'b"\\', "NULL", "{x}"]),
+    ("flags", [True, False]),
+    ("wholes", [-(2**31), 0, 2**31 - 1]),
+    ("bigs", [-(2**63), 2**63 - 1]),
+    ("doubles", [0.1, -1e300]),
+    ("exacts", [Decimal("0.1"), Decimal(-5)]),
+    ("moments", [datetime(2024, 2, 29, 12, 30, 15, 250_000, UTC), datetime(1900, 1, 1, tzinfo=UTC)]),
+    ("roles", ["ADMIN", "GUEST"]),
+    ("uuids", ["0b9ef3a8-6b8b-7c9e-8f00-5f1f7cfb8d01"]),
+    ("citexts", ["Word", "", "word"]),
+    ("inets", ["10.0.0.1", "::1", "10.0.0.0/8"]),
+    ("bits", ["1010", "0000"]),
+    ("smallints", [-(2**15), 2**15 - 1]),
+    ("reals", [1.1, -2.5]),
+    ("dates", [datetime(2024, 2, 29, tzinfo=UTC)]),
+    ("times", [datetime(1970, 1, 1, 12, 30, tzinfo=UTC)]),
+    ("instants", [datetime(2024, 2, 29, 12, tzinfo=UTC)]),
+]
+"""Field, items."""
+
+
+@pytest.mark.parametrize(("field", "values"), LISTS)
 async def test_lists(db: Any, field: str, values: list[Any]) -> None:
     """A list is read as it was written; an empty one and one that never was are both empty."""
     row = await db.lists.create({field: values})

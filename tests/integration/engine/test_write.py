@@ -228,32 +228,6 @@ class TestDelete:
 
 
 class TestMany:
-    async def test_create_many(self, db: Any) -> None:
-        """Rows may have different fields; each that is missing gets its default."""
-        assert (
-            await db.user.create_many([{"email": "a", "name": "A"}, {"email": "b", "visits": 2}, {"email": "c"}]) == 3
-        )
-        users = await db.user.find_many(order={"id": "asc"})
-        assert [(user.name, user.visits) for user in users] == [("A", 0), (None, 2), (None, 0)]
-        assert users[0].created_at == users[2].created_at
-
-    async def test_create_none(self, db: Any) -> None:
-        """No rows are no error."""
-        assert await db.user.create_many([]) == 0
-
-    async def test_skip_duplicates(self, db: Any, client_package: ModuleType) -> None:
-        """Rows that are there already are skipped if that is said, and refuse all rows if not."""
-        await db.user.create({"email": "b"})
-        with pytest.raises(client_package.errors.UniqueViolationError):
-            await db.user.create_many([{"email": "a"}, {"email": "b"}])
-        assert await db.user.count() == 1
-        assert await db.user.create_many([{"email": "a"}, {"email": "b"}, {"email": "a"}], skip_duplicates=True) == 1
-
-    async def test_many_rows(self, db: Any) -> None:
-        """More rows than one statement has parameters for are created all or not at all."""
-        rows = [{"kind": f"k{number}"} for number in range(12_000)]
-        assert await db.reaction.create_many(rows) == 12_000
-
     async def test_update_many(self, db: Any) -> None:
         """All that match are changed, and counted."""
         await db.user.create_many([{"email": "a"}, {"email": "b"}, {"email": "c", "visits": 5}])
