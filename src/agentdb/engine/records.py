@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -55,21 +56,34 @@ def attach(
         on: Pairs of (parent column, child column) that are equal.
         has_strict_keys: False when the two columns may be of different types.
     """
-    parent_columns = [parent for parent, _ in on]
-    child_columns = [child for _, child in on]
-    groups: dict[Key, list[Rec]] = {}
-    normal: Callable[[Key], Key] = tuple if has_strict_keys else loose
-    for parent in as_list(parents):
-        parent[field] = None if is_unique else []
-        groups.setdefault(normal(key_of(parent, parent_columns)), []).append(parent)
+    parent_key = _key_reader([parent for parent, _ in on], has_strict_keys)
+    child_key = _key_reader([child for _, child in on], has_strict_keys)
+    groups: dict[Any, list[Rec]] = {}
     for child in as_list(children):
-        if child is None:
-            continue
-        for parent in groups.get(normal(key_of(child, child_columns)), ()):
-            if is_unique:
-                parent[field] = child
-            else:
-                parent[field].append(child)
+        if child is not None:
+            groups.setdefault(child_key(child), []).append(child)
+    for parent in as_list(parents):
+        found = groups.get(parent_key(parent))
+        if is_unique:
+            parent[field] = found[-1] if found else None
+        else:
+            parent[field] = [*found] if found else []
+
+
+def _key_reader(columns: Sequence[str], is_strict: bool) -> Callable[[Rec], Any]:
+    """Return the function that tells a record's key; relations have no lists in their keys, so it is hashable."""
+    if not columns:  # nothing is to be joined, as with `take: 0`
+        return lambda _record: ()
+    read = itemgetter(*columns)
+    if is_strict:
+        return read
+    return (lambda record: loose((read(record),))) if len(columns) == 1 else (lambda record: loose(read(record)))
+
+
+def have_keys(parents: Rec | list[Rec], on: Sequence[tuple[str, str]]) -> bool:
+    """Whether any parent can have children by *on*, as for `attach`: one with a null in its key has none."""
+    columns = [parent for parent, _ in on]
+    return any(None not in [parent[column] for column in columns] for parent in as_list(parents))
 
 
 def map_field(value: Any, field: str) -> Any:

@@ -88,6 +88,7 @@ class Model:
         id_fields: The primary key, in its order; empty when there is none.
         id_name: What a client calls the primary key in `where`, e.g. `organizationId_id`; "" when there is none.
         uniques: The other unique keys, in the order of the text, those of a single field included.
+        indexes: The fields of each b-tree index: of the keys, then of the others. A view has none.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Model:
     id_fields: tuple[str, ...] = ()
     id_name: str = ""
     uniques: tuple[UniqueKey, ...] = ()
+    indexes: tuple[tuple[str, ...], ...] = ()
     db_schema: str | None = None
 
 
@@ -152,6 +154,7 @@ def _model(block: Block, enums: dict[str, Enum]) -> Model:
         id_fields=id_key.fields,
         id_name=id_key.name,
         uniques=uniques,
+        indexes=_indexes(block, [*ids, *uniques]),
         db_schema=block.schema(),
     )
 
@@ -165,6 +168,13 @@ def _keys(block: Block, lines: list[Line], attribute: str) -> tuple[UniqueKey, .
         name = found.text("name") if len(names) > 1 else None
         keys.append(UniqueKey(name or "_".join(names), names))
     return tuple(keys)
+
+
+def _indexes(block: Block, keys: list[UniqueKey]) -> tuple[tuple[str, ...], ...]:
+    if block.kind == "view":
+        return ()
+    others = [found.names("fields", 0) for found in block.attributes("index") if found.get("type") in {None, "BTree"}]
+    return (*(key.fields for key in keys), *others)
 
 
 def _field(line: Line, enums: dict[str, Enum], is_id: bool, is_unique: bool) -> Field:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from agentdb.engine.records import Ops, Page, attach, difference, map_field, process
+from agentdb.engine.records import Ops, Page, attach, difference, have_keys, map_field, process
 
 
 def ops(**given: Any) -> Ops:
@@ -49,6 +49,10 @@ class TestAttach:
         assert self.joined({"id": 1}, {"parent": 1})["x"] == [{"parent": 1}]
         assert self.joined({"id": 1}, None)["x"] == []
 
+    def test_no_column(self) -> None:
+        """Nothing is joined by no columns, as the plan of ``take: 0`` has it: every parent gets the empty list."""
+        assert self.joined(rows(1, 2), [], on=[]) == [{"id": 1, "x": []}, {"id": 2, "x": []}]
+
     def test_several_columns(self) -> None:
         """Keys of several columns must agree in all of them."""
         children = [{"p": 1, "q": 1}, {"p": 1, "q": 2}]
@@ -59,10 +63,6 @@ class TestAttach:
         """Where the columns may differ in type their text is compared."""
         children = [{"parent": UUID(int=1)}]
         assert self.joined([{"id": str(UUID(int=1))}], children, has_strict_keys=False)[0]["x"] == children
-
-    def test_lists_as_keys(self) -> None:
-        """A list is a key like any other value."""
-        assert self.joined(rows([1, [2]]), [{"parent": [1, [2]]}])[0]["x"] == [{"parent": [1, [2]]}]
 
 
 def test_map_field() -> None:
@@ -79,6 +79,20 @@ def test_difference() -> None:
     assert difference(source, [{"id": 2, "n": "z"}], ["id"]) == source[:1]
     assert difference(source, [], ["id"]) == source
     assert difference(source[0], None, ["id"]) == source[:1]
+
+
+@pytest.mark.parametrize(
+    ("parents", "expected"),
+    [
+        ({"a": 1, "b": 2}, True),
+        ([{"a": 1, "b": None}, {"a": 1, "b": 2}], True),
+        ([{"a": 1, "b": None}, {"a": None, "b": 2}], False),
+        ([], False),
+    ],
+)
+def test_have_keys(parents: Any, expected: bool) -> None:
+    """A parent can have children when no column of its key is null."""
+    assert have_keys(parents, [("a", "x"), ("b", "y")]) == expected
 
 
 class TestProcess:

@@ -71,6 +71,24 @@ def test_names_compound_keys_as_the_client_does() -> None:
     assert (model["Keyless"].id_fields, model["Keyless"].id_name) == ((), "")
 
 
+def test_reads_indexes() -> None:
+    """Every b-tree index is read, those of keys first; a view has none, whatever it claims."""
+    body = """
+          id    Int    @id
+          email String @unique
+          kind  String
+          body  Json
+          @@unique([kind, id])
+          @@index([kind(sort: Desc), email], map: "by_kind")
+          @@index(fields: [email], type: BTree)
+          @@index([body], type: Gin)
+        }
+    """
+    models = parse_schema(f"model User {{{body}view Users {{{body}").models
+    assert models["User"].indexes == (("id",), ("email",), ("kind", "id"), ("kind", "email"), ("email",))
+    assert models["Users"].indexes == ()
+
+
 def test_reads_relations() -> None:
     """Every field of a model's type is a relation; only one side names the columns."""
     models = parse_schema("""
