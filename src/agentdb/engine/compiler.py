@@ -10,12 +10,17 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from agentdb.engine.executor import compile_plan
+from agentdb.engine.plan import Node
 from agentdb.engine.plan_reader import read_plan
+from agentdb.engine.pushdown import push_down
+from agentdb.engine.request import MAX_KEPT_CHARACTERS
+from agentdb.engine.row_plan import RowPlan, read_row_plan
 from agentdb.engine.schema import Datamodel, parse_schema
+from agentdb.engine.shapes import Shapes
 from agentdb.engine.steps import Run, Scope
 from agentdb.engine.wasm import CompileError, CompilerTrapError, QueryCompiler
 
@@ -24,11 +29,14 @@ RunPlan = Callable[[Run, Scope], Awaitable[Any]]
 MAX_PLANS = 2000
 """How many plans are kept; the one unused for longest goes first."""
 
-MAX_KEPT_CHARACTERS = 64_000
-"""A request longer than this is hardly ever made twice, and its plan is large: it is not kept."""
-
 _PLACEHOLDER = '"$type":"Param"'
+_GROUPS = '"action":"groupBy"'
 _REFUSED: Any = object()
+_ABSENT: Any = object()
+
+
+# Nothing parses the groups that the generated client hands on.
+compile_groups = partial(compile_plan, as_json=True)
 
 
 class PlaceholderRefusedError(Exception):
@@ -40,10 +48,11 @@ class Planner:
 
     def __init__(self, schema: str, schema_name: str, *, max_plans: int = MAX_PLANS) -> None:
         self.datamodel: Datamodel = parse_schema(schema)
+        self.shapes = Shapes(self.datamodel)
         self._schema = schema
         self._schema_name = schema_name
         self._max_plans = max_plans
-        self._plans: OrderedDict[str, RunPlan] = OrderedDict()
+        self._plans: OrderedDict[str, Any] = OrderedDict()
         self._lock = threading.Lock()
         self._compiler: QueryCompiler | None = None
 
@@ -67,9 +76,9 @@ class Planner:
             CompileError: Prisma refuses the request, which has none.
             CompilerTrapError: The compiler crashed on the request, which has none.
         """
-        plan = self._plans.get(text)
+        plan: RunPlan | None = self._plans.get(text)
         if plan is None:
-            plan = self._compile(text)
+            plan = self._compile(text, compile_groups if _GROUPS in text else compile_plan)
         else:
             try:  # noqa: SIM105 - suppress() would cost half a microsecond
                 self._plans.move_to_end(text)
@@ -79,15 +88,30 @@ class Planner:
             raise PlaceholderRefusedError
         return plan
 
+    def row_plan(self, text: str) -> RowPlan | None:
+        """
+        Return what the one row of this ``createMany`` puts into its columns; None if that is not to be read.
+
+        Raises:
+            PlaceholderRefusedError: As of `plan`, or the row is refused.
+        """
+        key = " " + text  # the same request to the compiler, but another plan here
+        row_plan: RowPlan | None = self._plans.get(key, _ABSENT)
+        if row_plan is _ABSENT:
+            row_plan = self._compile(key, read_row_plan)
+        if row_plan is _REFUSED:
+            raise PlaceholderRefusedError
+        return row_plan
+
     def __len__(self) -> int:
         """Return how many plans are kept."""
         return len(self._plans)
 
-    def _compile(self, text: str) -> RunPlan:
+    def _compile(self, text: str, make: Callable[[Node], Any]) -> Any:
         self.start()
         assert self._compiler is not None
         try:
-            plan = compile_plan(read_plan(self._compiler.compile(text)))
+            plan = make(push_down(read_plan(self._compiler.compile(text)), self.datamodel))
         except (CompileError, CompilerTrapError):
             if _PLACEHOLDER not in text:
                 raise

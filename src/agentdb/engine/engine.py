@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 from agentdb.engine import raw
+from agentdb.engine.bulk import create_many
 from agentdb.engine.compiler import PlaceholderRefusedError, Planner, planner_for
-from agentdb.engine.errors import FAILURES, QueryError
+from agentdb.engine.errors import FAILURES
 from agentdb.engine.package import Package
 from agentdb.engine.request import Call, build_request
 from agentdb.engine.steps import Run
 from agentdb.engine.transactions import Transactions
-from agentdb.engine.values import jsonable
+from agentdb.engine.watching import Watch
 from agentdb.errors import AgentDBError
 from agentdb.postgres.driver import Driver, Transaction
 from agentdb.postgres.pool import Pool
@@ -46,13 +47,15 @@ class Engine:
         *,
         driver: Driver | None = None,
         schema_name: str | None = None,
+        log_queries: bool = False,
     ) -> None:
         self._package = package
         self._schema = schema
         self._schema_name = schema_name or DEFAULT_SCHEMA
         self._default_url = default_url
-        self._borrowed = driver
-        self._driver = driver
+        self._watch = Watch(is_logging=log_queries)
+        self._borrowed = None if driver is None else self._watch.driver(driver)
+        self._driver = self._borrowed
         self._is_inside = isinstance(driver, Transaction)
         self._pool: Pool | None = None
         self._planner: Planner | None = None
@@ -87,9 +90,9 @@ class Engine:
             raise self._package.own_error(error) from error
 
     async def _open_pool(self, datasources: Sequence[Mapping[str, str]] | None) -> None:
-        pool = Pool(parse_url(datasources[0]["url"] if datasources else self._default_url()))
+        pool = self._watch.pool(parse_url(datasources[0]["url"] if datasources else self._default_url()))
         await pool.open()
-        self._pool, self._driver = pool, pool.driver()
+        self._pool, self._driver = pool, self._watch.driver(pool.driver())
         self._schema_name = pool.options.schema or DEFAULT_SCHEMA
 
     async def _ready(self) -> tuple[Driver, Planner]:
@@ -123,27 +126,37 @@ class Engine:
         except RuntimeError:
             return
         self._stopping = loop.create_task(self.aclose())
+        # In another event loop than its own the pool cannot be closed; nobody is left who could be told.
+        self._stopping.add_done_callback(lambda task: task.cancelled() or task.exception())
 
-    async def metrics(self, **_options: Any) -> Any:
-        """Refuse: the metrics are the Rust engine's."""
-        with self._own_errors():
-            raise QueryError("P2036", "Metrics are those of the Rust engine; this engine has none.")
+    async def metrics(self, *, format: str, global_labels: Mapping[str, str] | None) -> Any:
+        """Return the figures of this engine in the form named ``json`` or ``prometheus``."""
+        if not self._watch.is_on:
+            self._watch.is_on = True
+            self._borrowed = self._borrowed and self._watch.driver(self._borrowed)
+            self._driver = self._driver and self._watch.driver(self._driver)
+        metrics = self._watch.metrics
+        tell = metrics.prometheus if format == "prometheus" else metrics.report
+        return tell(self._pool, global_labels)
 
     # -- queries
 
-    async def run(self, call: Call, transaction_id: str | None = None) -> Any:
+    def run(self, call: Call, transaction_id: str | None = None) -> Coroutine[Any, Any, Any]:
         """Run one call of the client, in one of its open transactions or alone, and return its ``result``."""
+        watch = self._watch
+        watch.metrics.calls += 1
+        work = self._run(call, transaction_id)
+        return watch.time(work) if watch.is_on else work
+
+    async def _run(self, call: Call, transaction_id: str | None) -> Any:
         try:
             driver, planner = self._driver, self._planner
             if driver is None or planner is None:
                 driver, planner = await self._ready()
             if transaction_id is None:
-                result = await self._start(call, planner, driver, is_inside=self._is_inside)
-            else:
-                async with self._transactions.use(transaction_id) as transaction:
-                    result = await self._start(call, planner, transaction, is_inside=True)
-            # Nothing parses the groups that the generated client hands on, so they take the form of JSON here.
-            return jsonable(result) if call.method == "group_by" else result
+                return await self._start(call, planner, driver, is_inside=self._is_inside)
+            async with self._transactions.use(transaction_id) as transaction:
+                return await self._start(call, planner, transaction, is_inside=True)
         except FAILURES as error:
             raise self._package.own_error(error, call) from error
 
@@ -155,7 +168,9 @@ class Engine:
             nonlocal call
             async with outer.transaction() as transaction:
                 for call in calls:
-                    await self._start(call, planner, transaction, is_inside=True)
+                    self._watch.metrics.calls += 1
+                    with self._watch.call():
+                        await self._start(call, planner, transaction, is_inside=True)
 
         try:
             driver, planner = await self._ready()
@@ -171,14 +186,23 @@ class Engine:
         """Start one call on *driver*, which is a transaction if *is_inside*."""
         if call.model is None or call.method in raw.METHODS:
             return raw.run(call, driver)
+        if call.method == "create_many":
+            return self._create_many(call, planner, Run(driver, is_in_transaction=is_inside))
+        return self._run_plan(call, planner, Run(driver, is_in_transaction=is_inside))
+
+    async def _create_many(self, call: Call, planner: Planner, run: Run) -> Any:
+        answer = await create_many(call, planner, self._package.dialect, run)
+        return await self._run_plan(call, planner, run) if answer is None else answer
+
+    def _run_plan(self, call: Call, planner: Planner, run: Run) -> Awaitable[Any]:
         dialect = self._package.dialect
-        request = build_request(call, planner.datamodel, dialect)
+        request = planner.shapes.request(call, dialect)
         try:
             plan = planner.plan(request.text)
         except PlaceholderRefusedError:
             request = build_request(call, planner.datamodel, dialect, literal=True)
             plan = planner.plan(request.text)
-        return plan(Run(driver, is_in_transaction=is_inside), request.scope)
+        return plan(run, request.scope)
 
     # -- interactive transactions
 

@@ -74,6 +74,11 @@ FAILURES = (
 
 def translate(error: Exception, model: str | None = None, *, is_raw: bool = False) -> QueryError:
     """Return *error* in Prisma's terms; *model* is the model the query was for."""
+    whole = _translate(error, model, is_raw=is_raw)
+    return QueryError(whole.code, _short_text(whole.message), _short(whole.meta), _short_text(whole.text))
+
+
+def _translate(error: Exception, model: str | None, *, is_raw: bool) -> QueryError:
     match error:
         case QueryError():
             return error
@@ -81,18 +86,48 @@ def translate(error: Exception, model: str | None = None, *, is_raw: bool = Fals
             return QueryError(error.code or "P2009", error.message, error.meta)
         case CompilerTrapError():
             return QueryError("P2023", f"The query compiler could not process this query: {error}")
+        case RecursionError() if is_raw:
+            return _raw_failed(ValueError("an argument is nested too deeply"))
         case RecursionError():
             return QueryError("P2009", "Failed to validate the query: it is nested too deeply.")
         case PlanFailedError():
             return _plan_failed(error)
         case TooManyParametersError():
-            return QueryError("P2029", "The query parameter limit supported by your database is exceeded.")
+            return QueryError("P2029", "Query parameter limit exceeded error: a statement takes 32767 at most.")
         case DatabaseError():
             return _connection_failed(error) or (_raw_failed(error) if is_raw else _database_failed(error, model))
         case _ if is_raw:
             return _raw_failed(error)
+        case UnicodeEncodeError():  # its own words tell a position in the request, which the user never sees
+            bad = error.object[error.start : error.start + 1]
+            return QueryError("P2023", f"Inconsistent column data: {bad!a} is no character, so no text can hold it.")
         case _:
             return QueryError("P2023", f"Inconsistent column data: {error}")
+
+
+# -- length: the compiler quotes a bad value or name whole, however long it is ----------------------------------------
+
+_LONGEST_VALUE = 200
+_LONGEST_TEXT = 4000
+_QUOTED = re.compile(rf"`([^`]{{{_LONGEST_VALUE}}})[^`]+`")
+
+
+def _short_text(text: str) -> str:
+    """Cut what is quoted in *text*. The rest stays: the generated client decides on words in it."""
+    text = _QUOTED.sub(r"`\1…`", text)
+    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT // 2]} … {text[-_LONGEST_TEXT // 2 :]}"
+
+
+def _short(value: Any) -> Any:
+    match value:
+        case str():
+            return value if len(value) <= _LONGEST_TEXT else f"{value[:_LONGEST_VALUE]}…"
+        case dict():
+            return {key: _short(item) for key, item in value.items()}
+        case list():
+            return [_short(item) for item in value]
+        case _:
+            return value
 
 
 # -- plans ------------------------------------------------------------------------------------------------------------
@@ -117,7 +152,16 @@ def _count(found: Any) -> int:
 
 
 def _missing_record(context: Mapping[str, Any], _found: int) -> str:
-    return f"{_DEPENDS} No record was found for {context['operation']}."
+    operation = context["operation"]
+    return f"{_DEPENDS} {_MISSING.get(operation) or f'No record was found for {operation}.'}"
+
+
+# The words of the 5.17 engine.
+_MISSING: Mapping[str, str] = {
+    "a query": "Expected a record, found none.",
+    "an update": "Record to update not found.",
+    "a delete": "Record to delete does not exist.",
+}
 
 
 def _missing_related(context: Mapping[str, Any], _found: int) -> str:
@@ -198,7 +242,9 @@ def _connection_failed(error: DatabaseError) -> QueryError | None:
 
 
 def _database_failed(error: DatabaseError, model: str | None) -> QueryError:
-    if isinstance(error, InvalidArgumentError):
+    if error.is_transient:
+        code = "P2034"
+    elif isinstance(error, InvalidArgumentError):
         code = "P2020" if "out of" in str(error) else "P2023"
     else:
         code = _SQLSTATES.get(error.sqlstate or "", "P2039")
@@ -206,7 +252,7 @@ def _database_failed(error: DatabaseError, model: str | None) -> QueryError:
     match code:
         case "P2002":
             columns = _key_columns(error)
-            listed = ", ".join(f"`{column}`" for column in columns)
+            listed = ",".join(f"`{column}`" for column in columns)
             where = f"fields: ({listed})" if columns else f"constraint: `{error.constraint}`"
             return QueryError(
                 code, f"Unique constraint failed on the {where}", meta | {"target": columns or error.constraint}
@@ -230,8 +276,9 @@ def _database_failed(error: DatabaseError, model: str | None) -> QueryError:
             column = error.column or "(not available)"
             return QueryError(code, f"{message} Column: {column}", meta | {"column_name": column})
         case "P2034":
-            message = "Transaction failed due to a write conflict or a deadlock. Please retry your transaction"
-            return QueryError(code, message, meta)
+            is_conflict = (error.sqlstate or "").startswith("40")
+            reason = "due to a write conflict or a deadlock" if is_conflict else f"({str(error).rstrip('.')})"
+            return QueryError(code, f"Transaction failed {reason}. Please retry your transaction", meta)
         case _:
             words = _WORDS.get(code, "A database error occurred:")
             return QueryError(code, f"{words} {error}", meta | {"code": error.sqlstate, "message": str(error)})
@@ -239,7 +286,7 @@ def _database_failed(error: DatabaseError, model: str | None) -> QueryError:
 
 _WORDS: Mapping[str, str] = {
     "P2007": "Data validation error:",
-    "P2020": "Value out of range for the type:",
+    "P2020": "Value out of range for the type.",
     "P2023": "Inconsistent column data:",
 }
 

@@ -6,18 +6,27 @@ The nodes that send SQL are in `queries`, the functions on records in `records` 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 from agentdb.engine import plan, records
 from agentdb.engine.binding import bind_fields, bind_rows
-from agentdb.engine.mapping import map_shape
+from agentdb.engine.mapping import json_shape, map_shape
 from agentdb.engine.queries import compile_execute, compile_query
+from agentdb.engine.readers import is_in_row
 from agentdb.engine.steps import PlanFailedError, Run, Scope, Step, is_empty, value_reader
 
 
-def compile_plan(node: plan.Node) -> Callable[[Run, Scope], Awaitable[Any]]:
-    """Compile a plan into the function that runs it."""
+def compile_plan(node: plan.Node, *, as_json: bool = False) -> Callable[[Run, Scope], Awaitable[Any]]:
+    """
+    Compile a plan into the function that runs it.
+
+    Args:
+        as_json: Nothing parses the result, so that its values take the form of JSON.
+    """
+    if as_json and isinstance(node, plan.DataMap):
+        node = dataclasses.replace(node, shape=json_shape(node.shape))
     step = _compile(node)
     return step.run if step.awaits else step.__call__
 
@@ -107,15 +116,15 @@ def _let(node: plan.Let) -> Step:
     bindings = [(name, _compile(expression)) for name, expression in node.bindings]
     body = _compile(node.body)
 
-    if not body.awaits and not any(step.awaits for _, step in bindings):
-
+    if not any(step.awaits for _, step in bindings):
+        # no coroutine for what does not await: the body's own is handed on
         def bound(run: Run, scope: Scope) -> Any:
             inner = dict(scope)
             for name, step in bindings:
                 inner[name] = step.run(run, inner)
             return body.run(run, inner)
 
-        return Step(awaits=False, run=bound)
+        return Step(awaits=body.awaits, run=bound)
 
     async def bound_awaiting(run: Run, scope: Scope) -> Any:
         inner = dict(scope)
@@ -206,7 +215,7 @@ def _join(node: plan.Join) -> Step:
         for child, step in children:
             records.attach(
                 parents,
-                await step(run, scope),
+                await step(run, scope) if records.have_keys(parents, child.on) else [],
                 on=child.on,
                 field=child.parent_field,
                 is_unique=child.is_unique,
@@ -249,10 +258,10 @@ def _operations_reader(operations: plan.Operations) -> Callable[[Run, Scope], re
 def _data_map(node: plan.DataMap) -> Step:
     """Map rows to fields: right as they are read where the source is a plain query, else in a pass of its own."""
     shape, enums = node.shape, node.enums
-    match node.source:
-        case plan.Unique(plan.Query(template)) if _is_flat(shape):
+    match _without_detour(node.source):
+        case plan.Unique(plan.Query(template)) if isinstance(shape, plan.ObjectShape) and is_in_row(shape):
             return compile_query(template, bind_fields(shape, enums, is_unique=True))
-        case plan.Query(template) if _is_flat(shape):
+        case plan.Query(template) if isinstance(shape, plan.ObjectShape) and is_in_row(shape):
             return compile_query(template, bind_fields(shape, enums, is_unique=False))
         case plan.Unique(source):
             return _unique(plan.Unique(plan.DataMap(source, shape, enums)))
@@ -266,10 +275,16 @@ def _data_map(node: plan.DataMap) -> Step:
             return _after(_compile(source), map_shape(shape, enums))
 
 
-def _is_flat(shape: plan.Shape) -> TypeGuard[plan.ObjectShape]:
-    return isinstance(shape, plan.ObjectShape) and all(
-        isinstance(field, plan.FieldShape) for field in shape.fields.values()
-    )
+def _without_detour(node: plan.Node) -> plan.Node:
+    """Return *node*, or the equal of the detour by a name that the compiler takes to validate a record."""
+    match node:
+        case plan.Let(
+            ((name, source),),
+            plan.Sequence((plan.Let(((_, plan.Validate(plan.Get(checked)) as check),), plan.Unit()), plan.Get(result))),
+        ) if name == checked == result:
+            return dataclasses.replace(check, source=source)
+        case _:
+            return node
 
 
 _COMPILERS: Mapping[type, Callable[[Any], Step]] = {

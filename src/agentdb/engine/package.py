@@ -13,6 +13,7 @@ from typing import Any, cast
 from agentdb.engine import raw
 from agentdb.engine.errors import translate
 from agentdb.engine.parameters import Dialect, write_json
+from agentdb.engine.parsing import hand_models_on
 from agentdb.engine.request import Call, model_name
 from agentdb.errors import NotConnectedError
 
@@ -51,6 +52,7 @@ class Package:
         fields = importlib.import_module(f"{name}.fields")
         builder = importlib.import_module(f"{name}._builder")
         metadata = importlib.import_module(f"{name}.metadata")
+        hand_models_on(importlib.import_module(f"{name}.actions"))
         return cls(
             client=sys.modules[client_class.__module__],
             errors=importlib.import_module(f"{name}.errors"),
@@ -76,6 +78,11 @@ class Package:
         error: Exception = self.errors.ClientNotConnectedError()
         if text is not None:
             error.args = (text,)
+        return error
+
+    def already_connected(self) -> Exception:
+        """Return the error of a client that is connected a second time."""
+        error: Exception = self.engine_errors.AlreadyConnectedError("Already connected to the query engine")
         return error
 
     def connection_error(self, text: str) -> Exception:

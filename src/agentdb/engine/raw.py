@@ -13,6 +13,14 @@ from agentdb.postgres.driver import Driver, PgType, Record, Statement
 METHODS = frozenset({"query_raw", "query_first", "execute_raw"})
 """The methods of the generated client that take SQL as it is."""
 
+_UNREADABLE = frozenset(
+    {
+        *("point", "line", "lseg", "box", "path", "polygon", "circle"),
+        *("interval", "record", "tid", "pg_snapshot", "txid_snapshot"),
+    }
+)
+"""Types that Prisma has no name for, and that arrive as objects of the database library."""
+
 
 async def run(call: Call, driver: Driver) -> dict[str, Any] | int:
     """Run the SQL of *call*: return its rows with names and types, of ``execute_raw`` the number of rows it touched."""
@@ -74,8 +82,10 @@ def _encoded(number: int, value: Any, convert: Convert | None) -> Any:
 def _decoder(type_: PgType) -> Convert:
     """Return what makes a column's value a raw result's; JSON arrives parsed."""
     base = type_ if type_.element is None else type_.element
-    if base.name in {"json", "jsonb"}:
-        one: Convert = json.loads
+    if base.name in _UNREADABLE or base.kind in {"composite", "range", "multirange"}:
+        one: Convert = _refusal(type_.name)
+    elif base.name in {"json", "jsonb"}:
+        one = json.loads
     elif base.name == "char":
         one = bytes.decode
     else:
@@ -83,6 +93,17 @@ def _decoder(type_: PgType) -> Convert:
     if type_.element is None:
         return one
     return lambda values: [None if value is None else one(value) for value in values]
+
+
+def _refusal(name: str) -> Convert:
+    def refuse(_value: Any) -> Any:
+        raise UnfitValueError(
+            f"Failed to deserialize column of type '{name}'. If you're using $queryRaw and this column is explicitly "
+            "marked as `Unsupported` in your Prisma schema, try casting this column to any supported Prisma type such "
+            "as `String`."
+        )
+
+    return refuse
 
 
 def plain(value: Any) -> Any:

@@ -21,7 +21,7 @@ from agentdb.engine.errors import (
     transaction_not_found,
     transaction_not_started,
 )
-from agentdb.errors import DatabaseError, PoolTimeoutError
+from agentdb.errors import DatabaseError, NotConnectedError, PoolTimeoutError
 from agentdb.postgres.driver import Driver, Transaction
 
 logger = logging.getLogger("agentdb.engine")
@@ -40,12 +40,14 @@ class OpenTransaction:
     Attributes:
         driver: Runs statements in it.
         timeout_seconds: How long it may stay open.
+        loop: The event loop it was opened in.
         started_at: When it was opened, on the clock of the event loop.
         timer: Rolls it back when its time has passed.
     """
 
     driver: Transaction
     timeout_seconds: float
+    loop: asyncio.AbstractEventLoop
     started_at: float
     timer: asyncio.TimerHandle
 
@@ -78,7 +80,7 @@ class Transactions:
         id_ = f"tx{next(self._ids)}"
         loop = asyncio.get_running_loop()
         timer = loop.call_later(timeout_seconds, self._expire, id_)
-        self._open[id_] = OpenTransaction(transaction, timeout_seconds, loop.time(), timer)
+        self._open[id_] = OpenTransaction(transaction, timeout_seconds, loop, loop.time(), timer)
         return id_
 
     @asynccontextmanager
@@ -135,14 +137,18 @@ class Transactions:
     async def close(self) -> None:
         """Roll back what is still open and wait for what is ending."""
         for id_ in list(self._open):
-            self._spawn(self._take(id_, "rollback").rollback())
+            driver = self._take(id_, "rollback")
+            self._spawn(driver.rollback())
             self._note(id_, "a transaction that was rolled back when its client disconnected")
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _take(self, id_: str, operation: str) -> Transaction:
-        opened = self._open.pop(id_, None)
+        opened = self._open.get(id_)
         if opened is None:
             raise self._closed(id_, operation)
+        if opened.loop is not asyncio.get_running_loop() and not opened.loop.is_closed():
+            raise NotConnectedError("This transaction was opened in another event loop, and can be ended only there.")
+        del self._open[id_]
         opened.timer.cancel()
         return opened.driver
 

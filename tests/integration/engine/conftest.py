@@ -17,15 +17,16 @@ import pytest
 from agentdb.engine import with_engine
 from agentdb.postgres.cluster import SUPERUSER
 from agentdb.postgres.embedded import EmbeddedServer
-from tests.integration.engine.generation import digest, generate_client, make_ddl
+from tests.integration.engine.generation import digest, generate_client, generate_synchronous_client, make_ddl
 
 SCHEMA = Path(__file__).with_name("schema.prisma")
 PACKAGE = "agentdb_test_client"
+SYNCHRONOUS_PACKAGE = "agentdb_test_client_sync"
 
 
 @pytest.fixture(scope="session")
 def generated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the generated package and schema.sql; pytest's cache keeps it until something it is of changes."""
+    """A folder with the generated packages and schema.sql; pytest's cache keeps it until something it is of changes."""
     cache = getattr(request.config, "cache", None)
     folder = tmp_path_factory.mktemp("engine") if cache is None else cache.mkdir("agentdb-engine")
     made = folder / digest(SCHEMA)
@@ -36,6 +37,7 @@ def generated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         unfinished.mkdir()
         (unfinished / "schema.sql").write_text(make_ddl(SCHEMA), encoding="utf-8")
         generate_client(SCHEMA, unfinished / PACKAGE)
+        generate_synchronous_client(SCHEMA, unfinished / SYNCHRONOUS_PACKAGE)
         unfinished.rename(made)
     return made
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -36,6 +37,16 @@ def generate_in_place(schema: Path, site: Path) -> None:
         path.write_text("".join(line for line in lines if not line.strip().startswith("output")), encoding="utf-8")
         with mock.patch.object(hatch_build, "PRISMA", folder), mock.patch.dict(os.environ, PYTHONPATH=str(site)):
             hatch_build.run_generator(Path(name))
+
+
+def generate_synchronous_client(schema: Path, target: Path) -> None:
+    """Generate the client of *schema* with ``interface = "sync"`` as the package *target*."""
+    with tempfile.TemporaryDirectory() as name:
+        text, count = re.subn(r'"asyncio"', '"sync"', schema.read_text(encoding="utf-8"))
+        assert count == 1
+        changed = Path(name) / schema.name
+        changed.write_text(text, encoding="utf-8")
+        generate_client(changed, target)
 
 
 def make_ddl(schema: Path) -> str:

@@ -75,6 +75,20 @@ class TestRefusedBeforehand:
     @pytest.mark.parametrize(
         "call",
         [
+            call("create", data={"email": "a", "credit": 2**64}),
+            call("create", data={"email": "a", "visits": -(2**63) - 1}),
+            call("find_first", where={"id": {"in": [1, 10**30]}}),
+            call("find_many", take=2**63),
+        ],
+    )
+    async def test_numbers_beyond_64_bits(self, fail: Any, client_package: ModuleType, call: Any) -> None:
+        """No field can hold them, and Prisma has a code of its own for them."""
+        error = await fail(call)
+        assert (type(error), error.code) == (client_package.errors.DataError, "P2033")
+
+    @pytest.mark.parametrize(
+        "call",
+        [
             call("find_first", where={"name": 5}),
             call("find_first", where={"id": "x"}),
             call("find_first", where={"id": True}),
@@ -82,7 +96,6 @@ class TestRefusedBeforehand:
             call("create", data={"email": "a", "visits": 1.5}),
             call("update", where={"id": 1}, data={"visits": {"increment": 1.5}}),
             call("create", data={"email": "a", "numbers": [1.5]}),
-            call("create", data={"email": "a", "credit": 2**64}),
             call("create", data={"email": "a", "score": float("nan")}),
             call("create", data={"email": "a", "score": float("-inf")}),
             call("create", data={"email": "a", "balance": Decimal("NaN")}),
@@ -226,9 +239,17 @@ class TestRefusedByTheDatabase:
         assert error.meta.get("modelName", "Types") == "Types"
 
     async def test_bad_base64(self, fail: Any, client_package: ModuleType) -> None:
-        """Base64 that is none is found out when it is sent."""
-        error = await fail(call("create", "types", data={"blob": client_package.Base64.fromb64("x")}))
-        assert error.code == "P2023"
+        """Base64 that is none is refused, and not taken for no bytes."""
+        for text in ("x", "!!!!"):
+            error = await fail(call("create", "types", data={"blob": client_package.Base64.fromb64(text)}))
+            assert (type(error), error.code) == (client_package.errors.DataError, "P2009")
+            assert "base64" in str(error)
+
+    async def test_text_that_is_no_json(self, fail: Any) -> None:
+        """Of a Json field a text is the document's, as it was for the Rust engine."""
+        error = await fail(call("create", "types", data={"document": "{"}))
+        assert error.code == "P2009"
+        assert "`document`" in str(error)
 
     @pytest.mark.parametrize(
         ("data", "code"),
@@ -330,6 +351,6 @@ class TestCauses:
         with monkeypatch.context() as patch:
             patch.setitem(request.ACTIONS, "find_first", "findWhatever")
             with pytest.raises(client_package.errors.DataError) as caught:
-                await db.user.find_first()
+                await db.user.find_first(order={"visits": "desc"})
         assert caught.value.code == "P2023"
         assert await db.user.find_first() is None

@@ -23,23 +23,32 @@ left_to_the_garbage_collector = pytest.mark.filterwarnings("ignore::pytest.Pytes
 
 
 class TestOwnPool:
-    async def test_connect_and_disconnect(self, prisma_class: type[Any], url: str, db: Any) -> None:
-        """Both may be repeated, and a client may be connected again."""
+    async def test_connect_and_disconnect(
+        self, prisma_class: type[Any], client_package: ModuleType, url: str, db: Any
+    ) -> None:
+        """A client may be connected again after it was disconnected, and not before; disconnecting may be repeated."""
+        errors = import_module(f"{client_package.__name__}.engine.errors")
         client = prisma_class(datasource={"url": url}, use_dotenv=False)
         assert not client.is_connected()
         for _ in range(2):
             await client.connect()
-            await client.connect()
+            with pytest.raises(errors.AlreadyConnectedError, match="Already connected to the query engine"):
+                await client.connect()
             assert client.is_connected()
             assert await client.user.count() == 0
             await client.disconnect()
             await client.disconnect()
             assert not client.is_connected()
 
-    async def test_connecting_twice_at_once(self, prisma_class: type[Any], url: str, db: Any, raw: Any) -> None:
-        """Tasks that connect one client at the same time share its pool."""
+    async def test_connecting_twice_at_once(
+        self, prisma_class: type[Any], client_package: ModuleType, url: str, db: Any, raw: Any
+    ) -> None:
+        """Of tasks that connect one client at the same time the first does, and the others make no connection."""
+        errors = import_module(f"{client_package.__name__}.engine.errors")
         client = prisma_class(datasource={"url": f"{url}&application_name=twice"}, use_dotenv=False)
-        await asyncio.gather(client.connect(), client.connect())
+        answers = await asyncio.gather(client.connect(), client.connect(), return_exceptions=True)
+        assert answers[0] is None
+        assert isinstance(answers[1], errors.AlreadyConnectedError)
         assert await client.user.count() == 0
         assert await raw.fetchval("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'twice'") == 1
         await client.disconnect()
@@ -51,6 +60,12 @@ class TestOwnPool:
         monkeypatch.setenv("DATABASE_URL", url)
         async with prisma_class(use_dotenv=False) as client:
             assert await client.user.count() == 0
+
+    async def test_no_url(self, prisma_class: type[Any], client_package: ModuleType) -> None:
+        """Where the variable is not set that the schema names, connecting fails and names it."""
+        errors = import_module(f"{client_package.__name__}.engine.errors")
+        with pytest.raises(errors.EngineConnectionError, match="DATABASE_URL"):
+            await prisma_class(use_dotenv=False).connect()
 
     async def test_not_connected(self, prisma_class: type[Any], client_package: ModuleType) -> None:
         """Before, every kind of query says that connect() is missing."""
@@ -171,11 +186,6 @@ class TestOwnPool:
         for _ in range(2):
             asyncio.run(use())
 
-    async def test_metrics(self, db: Any, client_package: ModuleType) -> None:
-        """There are no metrics of the Rust engine."""
-        with pytest.raises(client_package.errors.DataError, match="Rust engine"):
-            await db.get_metrics()
-
 
 class TestBorrowedDriver:
     @pytest.fixture
@@ -201,6 +211,22 @@ class TestBorrowedDriver:
         await client.connect()
         await client.disconnect()
         assert await client.user.count() == 0
+
+    async def test_its_own_transactions_end(
+        self, prisma_class: type[Any], client_package: ModuleType, pool: Pool
+    ) -> None:
+        """Disconnecting rolls back the transactions that this client has open, and no others."""
+        mine = prisma_class(driver=pool.driver(), use_dotenv=False)
+        other = prisma_class(driver=pool.driver(), use_dotenv=False)
+        async with other.tx() as kept:
+            lost = await mine.tx().start()
+            await lost.user.create({"email": "lost"})
+            await kept.user.create({"email": "kept"})
+            await mine.disconnect()
+            assert pool.stats.in_use == 1
+            with pytest.raises(client_package.errors.TransactionExpiredError, match="when its client disconnected"):
+                await lost.user.count()
+        assert [user.email for user in await mine.user.find_many()] == ["kept"]
 
     async def test_of_a_transaction(self, prisma_class: type[Any], pool: Pool) -> None:
         """On an open transaction everything is part of it; a transaction inside is a savepoint."""
@@ -251,15 +277,25 @@ class TestWithEngine:
         with pytest.raises(TypeError, match="generated prisma-client-py package"):
             with_engine(other)
 
-    def test_of_a_synchronous_client(self, client_package: ModuleType) -> None:
-        """A client that was generated with interface = "sync" is refused, saying what to change."""
-        base = import_module(f"{client_package.__name__}._base_client").SyncBasePrisma
+    async def test_hooks_of_a_subclass(self, client_package: ModuleType, url: str, db: Any) -> None:
+        """What a subclass overrides stays in force, and its super() is the engine."""
+        seen: list[str] = []
 
-        class Prisma(base):  # type: ignore[misc, valid-type]
-            __module__ = f"{client_package.__name__}.client"
+        class Mine(client_package.Prisma):  # type: ignore[misc, name-defined]
+            async def connect(self, *arguments: Any, **options: Any) -> None:
+                seen.append("connect")
+                await super().connect(*arguments, **options)
 
-        with pytest.raises(TypeError, match="asyncio"):
-            with_engine(Prisma)
+            async def _execute(self, method: str, arguments: dict[str, Any], *rest: Any, **options: Any) -> Any:
+                seen.append(method)
+                return await super()._execute(method, arguments, *rest, **options)
+
+        async with with_engine(Mine)(datasource={"url": url}, use_dotenv=False) as client:
+            await client.user.create({"email": "a"})
+            async with client.tx() as tx:
+                assert isinstance(tx, Mine)
+                assert await tx.query_raw("SELECT 1 AS n") == [{"n": 1}]
+        assert seen == ["connect", "create", "query_raw"]
 
 
 class TestModels:
@@ -280,12 +316,27 @@ class TestModels:
         assert await Author.prisma(db).update(where={"id": 1}, data={"name": "x"}) == Author(email="a")
         assert (await Author.prisma(db).create({"email": "b"})).email == "b"
 
+    @pytest.fixture
+    def unregistered(self, client_package: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No client is registered, and none will be after the test."""
+        monkeypatch.setattr(import_module(f"{client_package.__name__}._registry"), "_registered_client", None)
+
+    @pytest.mark.usefixtures("unregistered")
     async def test_registered_client(self, db: Any, client_package: ModuleType) -> None:
-        """Models query through the registered client."""
+        """Models query through the registered client, which knows that it is."""
+        assert not db.is_registered()
         client_package.register(db)
-        try:
-            await client_package.models.User.prisma().create({"email": "a"})
-            assert await client_package.models.User.prisma().count() == 1
-        finally:
-            registry = import_module(f"{client_package.__name__}._registry")
-            vars(registry)["_registered_client"] = None
+        await client_package.models.User.prisma().create({"email": "a"})
+        assert await client_package.models.User.prisma().count() == 1
+        assert db.is_registered()
+        async with db.tx() as tx:
+            assert tx.is_transaction()
+            assert not tx.is_registered()
+
+    @pytest.mark.usefixtures("unregistered")
+    async def test_registers_itself(self, prisma_class: type[Any], client_package: ModuleType) -> None:
+        """…or the one that was made with auto_register; a second one is refused."""
+        client = prisma_class(use_dotenv=False, auto_register=True)
+        assert client_package.get_client() is client
+        with pytest.raises(client_package.errors.ClientAlreadyRegisteredError):
+            client_package.register(client)

@@ -224,6 +224,18 @@ class TestErrors:
             await db.query_raw(sql, *arguments)
         assert (caught.value.code, caught.value.meta["code"]) == ("P2010", code)
 
+    @pytest.mark.parametrize(
+        "sql", ["'1 day'::interval", "point(1, 2)", "int4range(1, 2)", "ROW(1, 2)", "ARRAY[point(1, 2)]"]
+    )
+    async def test_types_that_prisma_has_not(self, db: Any, client_package: ModuleType, sql: str) -> None:
+        """A value of such a type is refused and the way out told; NULL, or the value cast to text, is read."""
+        with pytest.raises(
+            client_package.errors.RawQueryError, match=r"Failed to deserialize column of type .* casting"
+        ):
+            await one(db, sql)
+        assert await one(db, f"({sql})::text")
+        assert await one(db, "NULL::interval") is None
+
     async def test_execution(self, db: Any, client_package: ModuleType) -> None:
         """execute_raw fails likewise, with and without arguments."""
         await db.category.create({"name": "a"})

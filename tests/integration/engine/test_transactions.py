@@ -78,6 +78,22 @@ class TestBatch:
         assert await db.user.count() == 2
         assert statements.count("BEGIN") == 2
 
+    async def test_arguments_may_be_used_again(self, db: Any, client_package: ModuleType) -> None:
+        """A query is what its arguments were when it was added, whatever becomes of them until the commit."""
+        tags, document = ["first"], {"n": [1]}
+        data = {"email": "a", "tags": tags, "settings": client_package.Json(document)}
+        async with db.batch_() as batch:
+            batch.user.create(data)
+            data["email"] = "b"
+            tags.append("second")
+            document["n"].append(2)
+            batch.user.create(data)
+        users = await db.user.find_many(order={"email": "asc"})
+        assert [(user.email, user.tags, user.settings) for user in users] == [
+            ("a", ["first"], {"n": [1]}),
+            ("b", ["first", "second"], {"n": [1, 2]}),
+        ]
+
     async def test_inside_a_transaction(self, db: Any, client_package: ModuleType) -> None:
         """A batch in a transaction is undone alone, and goes with it if that is undone."""
         async with db.tx() as tx:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from agentdb.engine.compiler import MAX_KEPT_CHARACTERS, PlaceholderRefusedError, Planner, planner_for
-from agentdb.engine.request import Call, build_request
+from agentdb.engine.compiler import PlaceholderRefusedError, Planner, planner_for
+from agentdb.engine.request import MAX_KEPT_CHARACTERS, Call, build_request
 from agentdb.engine.wasm import CompileError, CompilerTrapError
 from tests.unit.engine.support import DATAMODEL, DIALECT, SCHEMA, model
 

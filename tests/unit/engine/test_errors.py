@@ -34,7 +34,7 @@ class TestDatabase:
             (
                 failed("23505", detail='Key (email, "createdAt")=(a, b) already exists.'),
                 "P2002",
-                "Unique constraint failed on the fields: (`email`, `createdAt`)",
+                "Unique constraint failed on the fields: (`email`,`createdAt`)",
                 {"target": ["email", "createdAt"]},
             ),
             (
@@ -160,7 +160,7 @@ class TestPlans:
     @pytest.mark.parametrize(
         ("error", "found", "code", "message"),
         [
-            ("MISSING_RECORD", None, "P2025", f"{DEPENDS} No record was found for an update."),
+            ("MISSING_RECORD", None, "P2025", f"{DEPENDS} Record to update not found."),
             (
                 "MISSING_RELATED_RECORD",
                 None,
