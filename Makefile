@@ -3,10 +3,11 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+REQUESTS ?= 20000
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check format bench clean
+.PHONY: help setup demo test oracle check format bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 14
@@ -28,6 +29,9 @@ demo: setup ## Watch an agent read, remember, recall and report, in a PostgreSQL
 test: setup ## Run the tests
 	@$(BIN)/python -m pytest $(ARGS)
 
+oracle: setup ## Compare the engine with Prisma's own interpreter, REQUESTS=20000 times
+	@$(BIN)/python -m tests.oracle --requests $(REQUESTS) $(ARGS)
+
 check: setup ## Lint, types, layers, and schema.prisma against the migrations
 	@echo "== ruff" && $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
 	@echo "== mypy" && $(BIN)/mypy
@@ -41,6 +45,6 @@ bench: setup ## Print medians, and ratios to raw asyncpg
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## Remove all that was made, .venv and node_modules too
-	@rm -rf .venv prisma/node_modules src/agentdb/prisma_client build dist htmlcov .coverage .coverage.* .generated-* \
+	@rm -rf .venv prisma/node_modules benchmarks/node/node_modules src/agentdb/prisma_client build dist htmlcov .coverage .coverage.* .generated-* \
 		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [--rounds N] [--memories N] [--json FILE]`."""
+"""`python -m benchmarks [--quick] [--rounds N] [--only PART] [--memories N] [--memory] [--no-node] [--json FILE]`."""
 
 from __future__ import annotations
 
@@ -7,66 +7,155 @@ import asyncio
 import os
 import platform
 import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 import asyncpg
 from rich.console import Console
+from rich.status import Status
 
 import benchmarks
 from benchmarks.cases import make_cases
 from benchmarks.database import ORGANIZATIONS, open_database
-from benchmarks.harness import Measurement, compare
-from benchmarks.report import print_table, write_json
+from benchmarks.engine.cases import make_cases as make_engine_cases
+from benchmarks.engine.cold import measure_cold_plans
+from benchmarks.engine.database import AUTHORS, POSTS_EACH, EngineDatabase, open_engine_database
+from benchmarks.engine.memory import MOST_SHAPES, measure_memory, resident_mb
+from benchmarks.harness import Case, Measurement, compare
+from benchmarks.placement import Placement
+from benchmarks.prisma_node import PLAIN, PREPARED
+from benchmarks.report import Section, print_table, write_json
 from benchmarks.startup import measure_startup
 
+PARTS = ("client", "engine", "start-up")
 NOTES = (
     "raw: plain hand-written SQL on a dedicated asyncpg connection of the same role (agentdb_app, row-level security "
     "on, tenant set once); it returns bare records, agentdb models. Its INSERT has no ON CONFLICT; ids, hashes and "
     "JSON are made by both sides. COPY runs as the owner, since it is refused where row-level security applies."
 )
+ENGINE_NOTES = (
+    f"{AUTHORS:,} authors with {POSTS_EACH} posts each; synchronous_commit is off there. raw: hand-written SQL "
+    "of the same columns on dedicated asyncpg connections, which returns bare records; engine, generated models. "
+    "At once: in so many tasks, each with calls one after the other; clients on one processor, server on another. "
+    "Cold plan: how much longer a call takes after its plan was forgotten."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What is measured, and how much."""
+
+    parts: Sequence[str]
+    rounds: int
+    memories: int
+    starts: int
+    cold_plans: int
+    shapes: int
+    calls: int
+    with_node: bool
+    warm_up_ms: int
 
 
 def main() -> None:
     """Measure, and print one table."""
     arguments = _parse()
-    asyncio.run(_measure(arguments.rounds, arguments.memories, arguments.starts, arguments.json))
+    asyncio.run(_measure(_extent(arguments), arguments.json))
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=benchmarks.__doc__)
     parser.add_argument("--quick", action="store_true", help="a few rounds only: shows that it runs, measures little")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds per operation (default 15)")
+    parser.add_argument("--only", choices=PARTS, action="append", metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--memories", type=int, metavar="N", default=10_000, help="rows to begin with (default 10000)")
+    parser.add_argument(
+        "--memory", action="store_true", help="100,000 shapes and 1,000,000 calls for the memory: minutes more"
+    )
+    parser.add_argument("--no-node", action="store_true", help="leave Prisma 7 on Node out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all that was measured to FILE")
-    arguments = parser.parse_args()
-    arguments.rounds = arguments.rounds or (3 if arguments.quick else 15)
-    arguments.starts = 3 if arguments.quick else 9
-    return arguments
+    return parser.parse_args()
 
 
-async def _measure(rounds: int, memories: int, starts: int, json_file: Path | None) -> None:
-    progress = Console(stderr=True)
+def _extent(arguments: argparse.Namespace) -> Extent:
+    is_quick = arguments.quick
+    return Extent(
+        parts=arguments.only or PARTS,
+        rounds=arguments.rounds or (3 if is_quick else 15),
+        memories=arguments.memories,
+        starts=3 if is_quick else 9,
+        cold_plans=10 if is_quick else 100,
+        shapes=MOST_SHAPES if arguments.memory else 200 if is_quick else 10_000,
+        calls=1_000_000 if arguments.memory else 1000 if is_quick else 50_000,
+        with_node=not arguments.no_node,
+        warm_up_ms=50 if is_quick else 1000,
+    )
+
+
+async def _measure(extent: Extent, json_file: Path | None) -> None:
     console = Console()
     started = time.perf_counter()
-    measured: list[Measurement] = []
-    with progress.status("starting PostgreSQL") as status:
-        async with open_database(memories) as database:
-            for case in make_cases(database):
-                status.update(case.name.strip())
-                measured.append(await compare(case, rounds=rounds))
+    client: Section = []
+    engine: Section = []
+    engine_facts: Mapping[str, str] = {}
+    with Console(stderr=True).status("starting PostgreSQL") as status:
+        async with open_database(extent.memories) as database:
+            if "client" in extent.parts:
+                client = await _compare_all(make_cases(database), extent.rounds, status, database.placement)
+            if "engine" in extent.parts:
+                status.update("engine: clients are generated")
+                opened = open_engine_database(
+                    database.server, database.placement, with_node=extent.with_node, warm_up_ms=extent.warm_up_ms
+                )
+                async with opened as engine_database:
+                    engine, engine_facts = await _measure_engine(engine_database, database.placement, extent, status)
         status.update("start-up")
-        measured += measure_startup(times=starts)
+        startup = measure_startup(times=extent.starts) if "start-up" in extent.parts else []
     facts = {
-        "PostgreSQL": f"{database.version}, embedded, durable; {memories:,} memories, {ORGANIZATIONS} organizations",
+        "PostgreSQL": f"{database.version}, embedded, durable; {extent.memories:,} memories, "
+        f"{ORGANIZATIONS} organizations",
         "Python": f"{platform.python_version()}, asyncpg {asyncpg.__version__}, prisma {metadata.version('prisma')}",
-        "machine": f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}",
-        "rounds": f"{rounds}, in {time.perf_counter() - started:.0f} s; ratio: the median of the rounds'",
+        "machine": f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; {database.placement.description}",
+        "rounds": f"{extent.rounds}, in {time.perf_counter() - started:.0f} s; ratio: the median of the rounds'",
         "sides": NOTES,
+        **engine_facts,
     }
-    print_table(measured, facts, console)
+    sections = [section for section in (client, engine, startup) if section]
+    print_table(sections, facts, console, other=PLAIN)
     if json_file is not None:
-        write_json(measured, facts, json_file)
+        write_json(sections, facts, json_file)
+
+
+async def _compare_all(cases: Iterable[Case], rounds: int, status: Status, placement: Placement) -> list[Measurement]:
+    measured = []
+    for case in cases:
+        status.update(case.name.strip())
+        if case.is_throughput:
+            placement.apart()
+        measured.append(await compare(case, rounds=rounds))
+        placement.together()
+    return measured
+
+
+async def _measure_engine(
+    database: EngineDatabase, placement: Placement, extent: Extent, status: Status
+) -> tuple[Section, Mapping[str, str]]:
+    operations = await _compare_all(make_engine_cases(database), extent.rounds, status, placement)
+    status.update("cold plans")
+    cold = await measure_cold_plans(database, times=extent.cold_plans)
+    status.update(f"{extent.shapes:,} queries of different shapes, {extent.calls:,} of one")
+    memory = await measure_memory(database, shapes=extent.shapes, calls=extent.calls)
+    facts = {"engine": ENGINE_NOTES, "memory": f"{resident_mb():.0f} MB resident after all these calls"}
+    if database.node is None:
+        facts[PLAIN] = f"skipped: {database.no_node}"
+    else:
+        quicker = [f"{each.name.strip()} {each.others[PREPARED].quicker:.1f}x" for each in operations if each.others]
+        facts[PLAIN] = (
+            f"{database.node.description}; the same server, data and inputs; its adapter as the manual has it"
+        )
+        facts[f"quicker than {PREPARED} (an option of its adapter)"] = ", ".join(quicker)
+    return [*operations, *cold, *memory], facts
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from pathlib import Path
 import asyncpg
 
 from agentdb import PrismaAgentClient
-from agentdb.postgres.embedded import ensure_embedded
+from agentdb.postgres.embedded import EmbeddedServer, ensure_embedded
 from agentdb.postgres.url import parse_url
+from benchmarks.placement import Placement, place
 
 __all__ = ["AGENT", "ORGANIZATION", "WRITER", "Database", "open_database"]
 
@@ -45,6 +46,8 @@ class Database:
     What the two sides use.
 
     Attributes:
+        server: What it is on.
+        placement: Where its processes run, and this one.
         client: Ours, bound to the organization that is measured.
         raw: A dedicated connection of the same role, its tenant set once; used as asyncpg's manual shows it.
         owner: A dedicated connection of the tables' owner, whom row-level security does not bind: COPY is refused to
@@ -53,6 +56,8 @@ class Database:
         version: PostgreSQL's.
     """
 
+    server: EmbeddedServer
+    placement: Placement
     client: PrismaAgentClient
     raw: asyncpg.Connection
     owner: asyncpg.Connection
@@ -66,6 +71,7 @@ async def open_database(memories: int) -> AsyncIterator[Database]:
     directory = Path(tempfile.mkdtemp(prefix="agentdb-bench-"))
     server = await ensure_embedded(directory)  # durable, as by default
     try:
+        placement = await place(server.superuser_url)
         async with PrismaAgentClient(server.url, ORGANIZATION) as client:
             raw, owner = await _connect(server.url), await _connect(server.admin_url)
             try:
@@ -74,10 +80,11 @@ async def open_database(memories: int) -> AsyncIterator[Database]:
                 await owner.execute("ANALYZE")
                 await raw.execute("SELECT set_config('agentdb.organization_id', $1, false)", ORGANIZATION)
                 ids = [str(row[0]) for row in await raw.fetch("SELECT id FROM agent_memories")]
-                yield Database(client, raw, owner, ids, await raw.fetchval("SHOW server_version"))
+                yield Database(server, placement, client, raw, owner, ids, await raw.fetchval("SHOW server_version"))
             finally:
                 await raw.close()
                 await owner.close()
+            placement.release()
     finally:
         server.stop()
         shutil.rmtree(directory, ignore_errors=True)
