@@ -142,8 +142,8 @@ class Arguments:
             return self._filter(field, value) if isinstance(value, dict) else self._value(field, value)
         if operator in _LIST_OPERATORS or (operator == "equals" and field.is_list):
             return self._values(field, value)
-        if operator in _TEXT_OPERATORS and isinstance(value, str) and not self._is_literal:
-            return self._placeholder("String", value, value, None)
+        if operator in _TEXT_OPERATORS and isinstance(value, str):
+            return self._literal(value) if self._is_literal else self._placeholder("String", value, value, None)
         return self._value(field, value)
 
     # -- data

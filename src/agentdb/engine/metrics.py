@@ -4,8 +4,8 @@ What a client has done, in figures: the metrics that Prisma documents, under the
 https://www.prisma.io/docs/orm/v6/prisma-client/observability-and-logging/metrics
 
 The generated client always asked the Rust engine to count, whatever preview features its schema names. Here calls are
-counted always; statements are, and times are taken, from the first time that somebody asks: nobody pays for figures that
-are never read.
+counted always; statements are, and times are taken, from the first time that somebody asks: nobody pays for figures
+that are never read.
 """
 
 from __future__ import annotations

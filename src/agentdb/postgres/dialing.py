@@ -14,6 +14,7 @@ import asyncpg
 from agentdb.errors import AgentDBError, ConnectionFailedError
 from agentdb.postgres.bits import pack_bits, unpack_bits
 from agentdb.postgres.connection import Connection, FactsBySql, search_path
+from agentdb.postgres.dates import pack_date, unpack_date
 from agentdb.postgres.failures import translate_connect
 from agentdb.postgres.url import DEFAULT_STATEMENT_CACHE_SIZE, ConnectionOptions
 
@@ -146,6 +147,7 @@ async def _set_text_codecs(raw: Any) -> None:
     await raw.set_type_codec(
         "jsonb", schema="pg_catalog", encoder=_encode_jsonb, decoder=_decode_jsonb, format="binary"
     )
+    await raw.set_type_codec("date", schema="pg_catalog", encoder=pack_date, decoder=unpack_date, format="binary")
     for name in ("bit", "varbit"):
         await raw.set_type_codec(name, schema="pg_catalog", encoder=pack_bits, decoder=unpack_bits, format="binary")
 

@@ -135,7 +135,7 @@ async def test_one_plan_and_one_statement(db: Any, compiled: list[bytes], statem
 
 async def test_a_plan_for_each_set_of_fields(db: Any, compiled: list[bytes], statements: list[str]) -> None:
     """Rows of different fields are one statement still."""
-    rows = [[{"char": "a", "oid": 1}, {"char": "b"}, {"oid": 2, "real": 0.5}][n % 3] for n in range(60)]
+    rows = [[{"char": "a", "oid": 1}, {"char": "b", "real": 1.5}, {"oid": 2, "real": 0.5}][n % 3] for n in range(60)]
     for _ in range(2):
         await db.types.create_many(rows)
     assert (len(compiled), len(set(statements))) == (3, 1)

@@ -61,6 +61,8 @@ SCALARS: list[tuple[str, Any, Any]] = [
     ("timestamptz", datetime(2024, 2, 29, 12, tzinfo=UTC_5), datetime(2024, 2, 29, 7, tzinfo=UTC)),
     ("date", datetime(2024, 2, 29, 23, 59), datetime(2024, 2, 29, tzinfo=UTC)),
     ("date", datetime(1969, 12, 31, 1), datetime(1969, 12, 31, tzinfo=UTC)),
+    ("date", datetime(9999, 12, 31), datetime(9999, 12, 31, tzinfo=UTC)),
+    ("date", datetime(1, 1, 1), datetime(1, 1, 1, tzinfo=UTC)),
     ("time", datetime(2024, 2, 29, 23, 59, 1), datetime(1970, 1, 1, 23, 59, 1, tzinfo=UTC)),
     ("timetz", datetime(2024, 2, 29, 23, 59, 1), datetime(1970, 1, 1, 23, 59, 1, tzinfo=UTC)),
 ]
