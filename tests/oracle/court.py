@@ -36,6 +36,15 @@ Our code -> those of Prisma 7 that mean the same.
 A text that is no UUID, address or bits is P2023 with us, as with the 5.17 engine, and is not sent; Prisma 7 sends it.
 """
 
+UNSENT_ERRORS = ("P2020", "P2023")
+"""
+Ours of values that cannot be sent: numbers out of range, texts that are no UUID. As with the 5.17 engine, a transaction
+goes on after one; Prisma 7 has sent the value, and the server has given the transaction up.
+"""
+
+UNSENT_TEXT = "invalid byte sequence"
+"""What the server says to a NUL in a text. Prisma sends it even in a query for the children of no parents."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -107,10 +116,14 @@ class Court:
             except Exception as error:
                 return await self._judge_refused(call, error)
         ours, theirs = await asyncio.gather(self._run_ours(program), self._run_theirs(program, texts))
+        unsent = [place for place, outcome in enumerate(ours) if outcome.code in UNSENT_ERRORS]
+        is_given_up = program.mode == "transaction" and bool(unsent)
+        if is_given_up:
+            ours, theirs = ours[: unsent[0] + 1], theirs[: unsent[0] + 1]
         difference = self._compare(program, ours, theirs)
         if program.writes:
             in_tables = await self._compare_tables()
-            difference = difference or in_tables
+            difference = difference or (None if is_given_up else in_tables)
         if difference is None:
             return None
         requests = "\n".join(f"prisma was sent  {text}" for text in texts)
@@ -199,6 +212,8 @@ class Court:
         if ours.is_error or theirs.is_error:
             if ours.is_error and theirs.code in SAME_ERRORS.get(str(ours.code), (ours.code,)):
                 self.errors[str(ours.code)] += 1
+                return None
+            if not ours.is_error and UNSENT_TEXT in theirs.words:
                 return None
             if theirs.code == UNKNOWN and (not ours.is_error or _PRISMA_CODE.fullmatch(str(ours.code))):
                 self.faults[theirs.words.splitlines()[0][:100]] += 1

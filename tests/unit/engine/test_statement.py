@@ -30,6 +30,12 @@ class TestSettle:
         text = settle(template(before, TUPLE, " AND b", arguments=(NAME,)))
         assert text == SettledText(f"{settled} AND b", (NAME,), frozenset({0}))
 
+    def test_lists_of_xml_do_not(self) -> None:
+        """The type has no equality, so that only an empty list, which is written as NULL, can be compared with."""
+        statement = plan.Template((plan.Chunk("a IN "), TUPLE), (NAME,), (plan.ArgumentType("string", "XML", False),))
+        assert settle(statement) is None
+        assert render(statement, [[]]) == [("a IN (NULL)", [])]
+
     def test_limit_and_offset(self) -> None:
         """They stand in the text, where the server's planner sees them; other numbers do not."""
         statement = template("x = ", PARAMETER, " LIMIT ", PARAMETER, " OFFSET ", PARAMETER, arguments=("5", "1", "0"))
