@@ -134,6 +134,7 @@ class TestPrometheus:
 
     async def test_buckets_add_up(self, db: Any) -> None:
         """A bucket holds all that is no longer than its bound; the last one everything."""
+        await db.get_metrics()
         for number in range(3):
             await db.user.create({"email": str(number)})
         text = await db.get_metrics(format="prometheus")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import asyncpg
 import pytest
-from asyncpg.prepared_stmt import PreparedStatement
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentdb.engine import compiler
 from agentdb.engine.compiler import Planner
 from agentdb.engine.pushdown import push_down
+from agentdb.postgres.connection import Connection
+from agentdb.postgres.driver import Bind, Statement
 
 pytestmark = pytest.mark.postgres
 
@@ -30,14 +32,25 @@ class Exchange(NamedTuple):
 def exchanges(db: Any, monkeypatch: pytest.MonkeyPatch) -> list[Exchange]:
     """Every statement that a client sends from now on."""
     found: list[Exchange] = []
-    original = PreparedStatement.fetch
+    original = Connection.fetch
 
-    async def fetch(self: Any, *arguments: Any) -> Any:
-        rows = await original(self, *arguments)
-        found.append(Exchange(self.get_query(), arguments, len(rows)))
-        return rows
+    async def fetch(self: Connection, sql: str, arguments: Sequence[object], bind: Bind) -> Any:
+        rows: list[Any] = []
 
-    monkeypatch.setattr(PreparedStatement, "fetch", fetch)
+        def noting(statement: Statement) -> Any:
+            binding = bind(statement)
+
+            def decode(received: list[Any]) -> Any:
+                rows.extend(received)
+                return binding.decode(received)
+
+            return SimpleNamespace(encode=binding.encode, decode=decode)
+
+        answer = await original(self, sql, arguments, noting)
+        found.append(Exchange(sql, tuple(arguments), len(rows)))
+        return answer
+
+    monkeypatch.setattr(Connection, "fetch", fetch)
     return found
 
 
