@@ -122,6 +122,8 @@ class _Asynchronous(InProcessClient):
     """A client of ``interface = "asyncio"``."""
 
     async def connect(self, *arguments: Any, **options: Any) -> None:
+        if self._internal_engine is not None and self._internal_engine.is_orphaned:
+            await self.disconnect()  # as after a first asyncio.run() that did not
         self._refuse_second_connect()
         try:
             await super().connect(*arguments, **options)  # type: ignore[misc]

@@ -95,6 +95,11 @@ class Engine:
         self._pool, self._driver = pool, self._watch.driver(pool.driver())
         self._schema_name = pool.options.schema or DEFAULT_SCHEMA
 
+    @property
+    def is_orphaned(self) -> bool:
+        """Whether the event loop that it was connected in has been closed."""
+        return self._pool is not None and self._pool.is_orphaned
+
     async def _ready(self) -> tuple[Driver, Planner]:
         """Return what a call runs on, the compiler loaded."""
         if self._driver is None:

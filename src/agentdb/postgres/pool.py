@@ -93,6 +93,11 @@ class Pool:
         return self._loop is not None
 
     @property
+    def is_orphaned(self) -> bool:
+        """Whether it is open, but its event loop has been closed: nothing can be done with it but to open it anew."""
+        return self._loop is not None and self._loop.is_closed()
+
+    @property
     def stats(self) -> PoolStats:
         """The state of the pool now."""
         now = time.monotonic()
@@ -451,5 +456,5 @@ class Pool:
             return NotConnectedError()
         return NotConnectedError(
             "This client was opened in another event loop, and its connections work only there. "
-            "Open one client per event loop: `async with PrismaAgentClient() as client:` or `get_agent_client()`."
+            "Open one client per event loop, or close it there and open it here: `async with client:`."
         )

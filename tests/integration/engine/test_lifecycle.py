@@ -186,6 +186,21 @@ class TestOwnPool:
         for _ in range(2):
             asyncio.run(use())
 
+    @left_to_the_garbage_collector
+    def test_connected_again_in_the_next_event_loop(self, prisma_class: type[Any], url: str) -> None:
+        """A client that was never disconnected may be connected again once its event loop is closed."""
+        client = prisma_class(datasource={"url": url}, use_dotenv=False)
+
+        async def use() -> None:
+            await client.connect()
+            await client.query_raw("SELECT 1")
+
+        for _ in range(3):
+            asyncio.run(use())
+        asyncio.run(client.disconnect())
+        assert not client.is_connected()
+        gc.collect()
+
 
 class TestBorrowedDriver:
     @pytest.fixture
