@@ -29,6 +29,7 @@ UNKNOWN_TENANT: Final[Any] = object()
 
 _READ_ONLY_COMMANDS: Final = frozenset(("select", "show", "values", "table", "explain", "begin", "set"))
 _WRITING: Final = re.compile(r"\b(insert|update|delete|merge)\b", re.IGNORECASE)
+_DEFINING: Final = re.compile(r"\b(create|alter|drop)\b", re.IGNORECASE)
 # A statement prepared before a type changed fails with one of these, and works once it is prepared again.
 _STALE_SQLSTATES: Final = frozenset(("26000", "42804", "42883", "42846", "42P18"))
 # Types of extensions, binary because COPY takes binary codecs only. Without one an empty string in a citext[] would
@@ -215,6 +216,9 @@ class Connection:
             if self.raw.is_closed():
                 raise
             return ""
+        if _DEFINING.search(sql):
+            # In a transaction of their own, statements that a table has outgrown could not be run a second time.
+            self.statements.clear()
         return tag
 
     async def copy(

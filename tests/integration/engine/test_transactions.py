@@ -38,6 +38,17 @@ async def in_use(db: Any) -> int:
     return int(pool.stats.in_use)
 
 
+async def test_changes_of_tables(db: Any) -> None:
+    """A transaction that changes a table goes on with the queries that it made before."""
+    async with db.tx() as tx:
+        await tx.category.create({"name": "a"})
+        assert list((await tx.query_raw('SELECT * FROM "Category"'))[0]) == ["id", "name"]
+        await tx.execute_raw('ALTER TABLE "Category" ADD COLUMN "scratch" int')
+        assert list((await tx.query_raw('SELECT * FROM "Category"'))[0]) == ["id", "name", "scratch"]
+        await tx.execute_raw('ALTER TABLE "Category" DROP COLUMN "scratch"')
+        assert list((await tx.query_raw('SELECT * FROM "Category"'))[0]) == ["id", "name"]
+
+
 class TestBatch:
     async def test_all_together(self, db: Any, statements: list[str]) -> None:
         """The queries of a batch are sent when its block ends, in one transaction."""
