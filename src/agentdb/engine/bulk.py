@@ -26,6 +26,7 @@ from agentdb.engine.request import Call, build_request, model_name
 from agentdb.engine.row_plan import Cell, RowPlan
 from agentdb.engine.schema import Datamodel, Field, Model
 from agentdb.engine.steps import Run, constant, value_reader
+from agentdb.postgres.connection import quoted
 from agentdb.postgres.driver import Driver
 
 MAX_ROWS = 10_000
@@ -137,7 +138,7 @@ def _shape(
         column = [fit(row[name]) for row in rows]
         if UNFIT in column:
             raise UnfitRowError(rows[column.index(UNFIT)])
-        key = f'"{field.db_name}"' if field.kind == "enum" else f"%{number}"
+        key = quoted(field.db_name) if field.kind == "enum" else f"%{number}"
         values[key] = column
         pairs.append(f'"{name}":{_stand_in(field, key, datamodel)}')
     more = ',"skipDuplicates":true' if skips_duplicates else ""
@@ -232,7 +233,7 @@ def write_insert(shapes: Sequence[tuple[Shape, RowPlan]], count: int, model: Mod
     Returns:
         None where only a row of its own could say DEFAULT, or a column's type is not known.
     """
-    fields = {f'"{field.db_name}"': field for field in model.fields.values() if field.kind != "object"}
+    fields = {quoted(field.db_name): field for field in model.fields.values() if field.kind != "object"}
     columns = {column: cell for _, row_plan in shapes for column, cell in row_plan.cells.items()}
     picks, sources, types, arguments, arrays = list[str](), list[str](), list[str](), list[Any](), set[int]()
     for column, cell in columns.items():

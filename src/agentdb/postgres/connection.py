@@ -20,7 +20,7 @@ from agentdb.postgres.driver import Bind, Binding, Column, PgType
 from agentdb.postgres.failures import is_cancellation, is_changed_result, is_known
 from agentdb.postgres.vector import encode_vector, vector_text
 
-__all__ = ["TENANT_SETTING", "UNKNOWN_TENANT", "Connection", "PreparedStatement", "StatementFacts"]
+__all__ = ["TENANT_SETTING", "UNKNOWN_TENANT", "Connection", "PreparedStatement", "StatementFacts", "quoted"]
 
 TENANT_SETTING: Final = "agentdb.organization_id"
 
