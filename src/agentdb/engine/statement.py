@@ -81,8 +81,14 @@ def _as_array_comparison(before: str, fragment: plan.ParameterTuple) -> str | No
 
 
 def _is_inline(value: plan.PlanValue, before: str) -> bool:
-    """LIMIT and OFFSET are constants of the plan: in the text, the server's planner sees them."""
-    return isinstance(value, str) and value.isdigit() and before.endswith((" LIMIT ", " OFFSET "))
+    """
+    Whether a constant of the plan stands in the text: LIMIT does, where the server's planner sees it, and OFFSET 0.
+
+    Another OFFSET is a parameter, or every page that somebody turns would be a statement to prepare.
+    """
+    if not (isinstance(value, str) and value.isdigit()):
+        return False
+    return before.endswith(" LIMIT ") or (value == "0" and before.endswith(" OFFSET "))
 
 
 def render(template: plan.Template, values: Sequence[Any]) -> list[tuple[str, list[Any]]]:

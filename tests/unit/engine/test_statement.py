@@ -36,6 +36,11 @@ class TestSettle:
         assert settle(statement) is None
         assert render(statement, [[]]) == [("a IN (NULL)", [])]
 
+    def test_pages(self) -> None:
+        """Every page of a list is one text."""
+        statement = template("x LIMIT ", PARAMETER, " OFFSET ", PARAMETER, arguments=("10", "40"))
+        assert settle(statement) == SettledText("x LIMIT 10 OFFSET $1", ("40",), frozenset())
+
     def test_limit_and_offset(self) -> None:
         """They stand in the text, where the server's planner sees them; other numbers do not."""
         statement = template("x = ", PARAMETER, " LIMIT ", PARAMETER, " OFFSET ", PARAMETER, arguments=("5", "1", "0"))
