@@ -186,6 +186,12 @@ class TestFindMany:
         assert await people.user.find_many(where={"id": 99}, include={"posts": True}) == []
         assert len(statements) == 1
 
+    async def test_pages(self, people: Any, statements: list[str]) -> None:
+        """Turning the pages of a list takes one statement, whose text does not say which page."""
+        pages = [await people.user.find_many(order={"id": "asc"}, take=1, skip=number) for number in (1, 2, 3)]
+        assert [[user.id for user in page] for page in pages][:1] == [[2]]
+        assert len(set(statements)) == 1
+
     async def test_a_long_list_of_values(self, people: Any, statements: list[str]) -> None:
         """Fifty thousand values are one parameter, and as many as two are the same statement."""
         assert len(await people.user.find_many(where={"id": {"in": list(range(50_000))}})) == 3
