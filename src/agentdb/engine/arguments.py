@@ -21,6 +21,7 @@ from agentdb.engine.parameters import (
     Dialect,
     check_of,
     check_of_list,
+    field_name,
     fitting,
     literal,
     placeholder_type,
@@ -84,6 +85,9 @@ class Arguments:
             if value is None or name == "include":
                 continue
             key = ALIASES.get(name, name)
+            if key == "skip" and type(value) is int and value < 0:
+                words = f"Invalid value for skip argument: Value can only be positive, found: {value}"
+                raise CompileError(words, "P2019")
             if key in _WHERE:
                 if method == "upsert":
                     self._keys = {}
@@ -265,7 +269,8 @@ def object_text(pairs: Iterable[str]) -> str:
 
 def pair_text(key: object, value: str) -> str:
     """Return a JSON object's pair of a key and a value that is JSON already."""
-    return f'"{key}":{value}' if isinstance(key, str) and key.isidentifier() else f"{write_json(str(key))}:{value}"
+    is_plain = isinstance(key, str) and key.isidentifier()
+    return f'"{key}":{value}' if is_plain else f"{write_json(field_name(key))}:{value}"
 
 
 def _is_list(value: Any) -> bool:

@@ -216,7 +216,10 @@ def _batch_class(package: Package, flavour: type) -> type:
             model: type | None = None,
             root_selection: Sequence[str] | None = None,
         ) -> None:
-            kept = snapshot(self._client._prepare(method, model, arguments), package.dialect.json)
+            try:
+                kept = snapshot(self._client._prepare(method, model, arguments), package.dialect.json)
+            except RecursionError as error:
+                raise package.own_error(error) from error
             self._calls.append(Call(method, kept, model, root_selection))
 
         def _take(self) -> list[Call]:

@@ -77,9 +77,11 @@ class Engine:
             EngineConnectionError: The client's own; the database cannot be reached, or not in time.
         """
         try:
-            async with asyncio.timeout(timeout.total_seconds()), self._connecting:
+            async with self._connecting:
                 if self._driver is None:
-                    await self._open_pool(datasources)
+                    async with asyncio.timeout(timeout.total_seconds()):
+                        await self._open_pool(datasources)
+                # Not in that time: the first start on a machine compiles the compiler, whatever the database does.
                 await self._ready()
         except TimeoutError as error:
             text = f"Could not connect to the database within {timeout.total_seconds():g} s."
@@ -117,6 +119,9 @@ class Engine:
 
     async def aclose(self, *, timeout: timedelta | None = None) -> None:  # noqa: ASYNC109 - as above
         """Roll back what is still open and close the pool, if it is ours."""
+        if self._pool is not None and not self.is_orphaned:
+            with self._own_errors():
+                self._pool.check_loop()  # before anything is forgotten
         await self._transactions.close()
         pool, self._pool, self._driver = self._pool, None, self._borrowed
         if pool is not None:

@@ -8,6 +8,7 @@ refuses it with Prisma's own error.
 from __future__ import annotations
 
 import base64
+import contextlib
 import enum
 import json
 import math
@@ -103,13 +104,13 @@ def _plain(value: Any, dialect: Dialect) -> Any:
         case str():
             return value
         case dict():
-            return {ALIASES.get(key, key): _plain(item, dialect) for key, item in value.items()}
+            return {ALIASES.get(key) or field_name(key): _plain(item, dialect) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():
             return [_plain(item, dialect) for item in value]
         case datetime():
             return {"$type": "DateTime", "value": moment(value).isoformat()}
         case Decimal():
-            return {"$type": "Decimal", "value": str(value)}
+            return {"$type": "Decimal", "value": decimal_text(value)}
         case UUID():
             return str(value)
     if isinstance(value, dialect.json):
@@ -117,6 +118,34 @@ def _plain(value: Any, dialect: Dialect) -> Any:
     if isinstance(value, dialect.base64):
         return {"$type": "Bytes", "value": str(value)}
     return json.loads(dialect.dumps(value))
+
+
+_MOST_DIGITS = 131_072  # before the point of a numeric
+
+
+def decimal_text(value: Decimal) -> str:
+    """
+    Return a Decimal as text.
+
+    Raises:
+        CompileError: No column can hold it. The compiler would write out all its digits, for hours if it has billions.
+    """
+    if value.is_finite() and abs(value.adjusted()) > _MOST_DIGITS:
+        raise CompileError(f"Value out of range for the type: a Decimal has at most {_MOST_DIGITS} digits.", "P2020")
+    return str(value)
+
+
+def field_name(key: object) -> str:
+    """
+    Return a key of the caller's as a field's name.
+
+    Raises:
+        CompileError: It is what tags a value in the protocol. A dict of the caller's could then pass for one of ours,
+            and a placeholder in it for another value of the request.
+    """
+    if key == "$type":
+        raise CompileError("Could not find field at `$type`: no field has this name.", "P2009")
+    return key if isinstance(key, str) else str(key)
 
 
 # -- out of the text --------------------------------------------------------------------------------------------------
@@ -192,6 +221,9 @@ def _decimal(value: Any, _dialect: Dialect) -> Any:
         return UNFIT
     if type(value) in {int, float} or (type(value) is str and _DECIMAL_TEXT.fullmatch(value)):
         return Decimal(str(value))
+    if type(value) is str:
+        with contextlib.suppress(ArithmeticError):  # what is no number the compiler refuses
+            decimal_text(Decimal(value))
     return UNFIT
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import enum
 import json
 from collections.abc import Sequence
+from datetime import date, time, timedelta
+from decimal import Decimal
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Any
+from uuid import UUID
 
 from agentdb.engine.request import Call
 from agentdb.engine.values import Convert, UnfitValueError, column_fix, encoder, raw_type, raw_value
@@ -114,7 +119,18 @@ def plain(value: Any) -> Any:
         case "Base64":
             return str(value)
         case _:
+            if value is not None and not isinstance(value, _VALUES):
+                # as the generated client says it; str() of whatever it is would be stored without a word
+                raise TypeError(f"Type {type(value)} not serializable")
             return value
+
+
+_VALUES = (
+    *(bool, int, float, Decimal, str, bytes, bytearray, memoryview, UUID, enum.Enum, date, time, timedelta),
+    *(list, tuple, set, frozenset, dict, IPv4Address, IPv6Address, IPv4Interface, IPv6Interface),
+    *(IPv4Network, IPv6Network),
+)
+"""What an argument may be."""
 
 
 def row_count(command_tag: str) -> int:

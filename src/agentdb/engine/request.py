@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 from agentdb.engine.arguments import Arguments, Trace, object_text, pair_text
 from agentdb.engine.parameters import Dialect, write_json
 from agentdb.engine.schema import Datamodel
+from agentdb.engine.wasm import CompileError
 
 ACTIONS: Mapping[str, str] = {
     "create": "createOne",
@@ -35,7 +36,7 @@ ACTIONS: Mapping[str, str] = {
 """Method of the generated client -> action of the JSON protocol."""
 
 
-MAX_KEPT_CHARACTERS = 64_000
+MAX_KEPT_CHARACTERS = 20_000
 """A request longer than this is hardly ever made twice, and its plan is large: neither is kept."""
 
 
@@ -109,9 +110,11 @@ def read_selection(entries: Iterable[str]) -> dict[str, Any]:
     """Read selections as the generated client writes them: ``count`` or ``_count { _all id }``."""
     selection: dict[str, Any] = {}
     for entry in entries:
+        if not isinstance(entry, str):
+            raise TypeError(f"Expected the name of a field but got {type(entry)} instead.")
         found = _ROOT_SELECTION.fullmatch(entry)
         if found is None:
-            raise ValueError(f"Cannot read the selection {entry!r}.")
+            raise CompileError(f"Field `{entry}` not found in enclosing type.", "P2009")
         name, inner = found.groups()
         fields = dict.fromkeys((inner or "").split(), True)
         selection[name] = {"arguments": {}, "selection": fields} if inner is not None else True

@@ -76,7 +76,10 @@ class Shapes:
         values: list[Any] = []
         _read_arguments(call.arguments, tokens, values)
         key = tuple(tokens)
-        shape = self._shapes.get(key)
+        try:
+            shape = self._shapes.get(key)
+        except TypeError:  # an argument that should be a name is none; writing the request says so
+            return build_request(call, self._datamodel, dialect)
         if shape is not None:
             scope = {}
             for place, check, name in shape.slots:

@@ -21,6 +21,8 @@ from agentdb.postgres.driver import PgType
 
 Convert = Callable[[Any], Any]
 
+_MOST_DIGITS = 40
+
 # -- arguments: by server type ----------------------------------------------------------------------------------------
 
 
@@ -59,6 +61,9 @@ def _foreign(value: Any) -> Any:
 
 
 def _integer(value: Any) -> int:
+    if isinstance(value, Decimal) and value.adjusted() > _MOST_DIGITS:
+        # int() of 1E+1000000 takes half a minute
+        raise UnfitValueError("A whole number was expected that is not as large.")
     return value if isinstance(value, int) else int(value)
 
 

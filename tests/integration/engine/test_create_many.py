@@ -93,7 +93,8 @@ async def test_documents_and_bytes(db: Any, client_package: ModuleType) -> None:
     first, second = await db.lists.find_many(order={"id": "asc"})
     assert (first.documents, second.documents) == ([{"a": [1, '"']}, None], [])
     assert [[blob.decode() for blob in row.blobs] for row in (first, second)] == [[b"\x00\\", b""], [b"x"]]
-    documents = [{"document": json(value), "blob": encode(b"x")} for value in ({"a": 1}, [], "s", None)]
+    given: list[Any] = [{"a": 1}, [], "s", None]
+    documents = [{"document": json(value), "blob": encode(b"x")} for value in given]
     assert await db.types.create_many([*documents, {"document": None, "blob": None}]) == 5
     read = await db.types.find_many(order={"id": "asc"})
     assert [row.document for row in read] == [{"a": 1}, [], "s", None, None]

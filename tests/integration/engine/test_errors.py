@@ -72,6 +72,13 @@ class TestRefusedBeforehand:
         assert type(error) is client_package.errors.FieldNotFoundError
         assert str(error).startswith("Field 'foo' not found in enclosing type")
 
+    async def test_a_page_before_the_first(self, fail: Any, client_package: ModuleType) -> None:
+        """A list cannot be skipped backwards."""
+        for skipping in (call("find_many", skip=-1), call("find_many", include={"posts": {"skip": -1}})):
+            error = await fail(skipping)
+            assert (type(error), error.code) == (client_package.errors.InputError, "P2019")
+            assert "found: -1" in str(error)
+
     @pytest.mark.parametrize(
         "call",
         [
@@ -103,7 +110,6 @@ class TestRefusedBeforehand:
             call("create", data={"email": "a", "roles": ["NOPE"]}),
             call("find_first", where={"role": "administrator"}),
             call("find_many", take="x"),
-            call("find_many", skip=-1),
             call("group_by", by=[]),
             call("update", where={"id": 1}, data={"visits": {"increment": 1, "set": 3}}),
             call("create", "post", data={"title": "t", "author_id": 1, "author": {"connect": {"id": 1}}}),

@@ -279,7 +279,7 @@ class TestSelection:
             "_count": {"arguments": {}, "selection": {"_all": True, "id": True}},
             "_sum": {"arguments": {}, "selection": {"visits": True}},
         }
-        with pytest.raises(ValueError, match="Cannot read"):
+        with pytest.raises(CompileError, match="not found in enclosing type"):
             read_selection(["a { b { c } }"])
 
 
