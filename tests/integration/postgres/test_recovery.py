@@ -58,7 +58,8 @@ async def test_in_a_transaction_a_stale_statement_is_a_transient_error(make_pool
     driver = pool.driver()
     await driver.script("CREATE TABLE t (a int)")
     await driver.fetch("SELECT * FROM t")
-    await driver.script("ALTER TABLE t ADD b int")
+    somebody_else = await make_pool(connection_limit=1)
+    await somebody_else.driver().script("ALTER TABLE t ADD b int")
     with pytest.raises(DatabaseError) as raised:
         async with driver.transaction() as tx:
             await tx.fetch("SELECT * FROM t")
