@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from functools import lru_cache, partial
 from typing import Any
 
@@ -283,6 +284,8 @@ def _in_text(field: Field, value: Any, dialect: Dialect) -> Any:
     match field.type:
         case "Int" if type(value) is float:
             return str(value)  # the compiler would cut it down
+        case "Decimal" if is_fit and type(value) is int:
+            return Decimal(value)  # which may be larger than the compiler's numbers
         case "Bytes" if not is_fit and isinstance(value, dialect.base64):
             return str(value)  # it would take it for no bytes
         case "Json" if type(value) is str:

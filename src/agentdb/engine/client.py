@@ -66,8 +66,9 @@ class InProcessClient:
     _parsed: str | None = "find_many"  # what is answered in models already
 
     def __init_subclass__(cls) -> None:
-        # A subclass with an `_execute` of its own gets what it always got: records.
-        if "_execute" in vars(cls) and InProcessClient not in cls.__bases__:
+        # A subclass with an `_execute` of its own, or of its parents, gets what it always got: records.
+        owner = next((each for each in cls.__mro__ if "_execute" in vars(each)), InProcessClient)
+        if InProcessClient not in owner.__bases__:
             cls._parsed = None
 
     def __init__(self, *, driver: Driver | None = None, schema_name: str | None = None, **options: Any) -> None:

@@ -22,7 +22,7 @@ def parse_all(model: Any, records: Any) -> Any:
     Returns:
         The models; the records themselves where parsing each is different, or fails, which the client then finds out.
     """
-    parse = _list_parser(model)
+    parse = _list_parser(model, model.__pydantic_validator__)  # which is another one when the model was rebuilt
     if parse is None or type(records) is not list:
         return records
     try:
@@ -49,8 +49,11 @@ def hand_models_on(actions: ModuleType) -> None:
 
 
 @lru_cache(maxsize=1024)
-def _list_parser(model: Any) -> Callable[[Any], Any] | None:
+def _list_parser(model: Any, _validator: Any) -> Callable[[Any], Any] | None:
     """Return the function that parses lists; None for a model that parses itself in its own way."""
+    own = model.__pydantic_decorators__
+    if own.field_validators or own.model_validators or own.root_validators or own.validators:
+        return None  # which may change the record, or count
     if not _parses_plainly(model) or model.model_config.get("revalidate_instances", "never") != "never":
         return None
     return TypeAdapter(list[model]).validator.validate_python

@@ -108,8 +108,10 @@ class Shapes:
     def _remember(self, key: tuple[Any, ...], shape: Shape, literal_key: tuple[Any, ...], text: str) -> None:
         if self._size >= MAX_TEXTS:
             self._shapes, self._size = {}, 0
-        known = self._shapes.setdefault(key, shape)
-        # A value that did not fit had stayed in the text the other time: there is one way to remember a shape.
+        known = self._shapes.get(key)
+        # A value that did not fit has stayed in the text this time, or another time: the better way is remembered.
+        if known is None or len(known.slots) < len(shape.slots):
+            known = self._shapes[key] = shape
         if known.slots == shape.slots:
             known.texts[literal_key] = text
             self._size += 1
@@ -147,7 +149,7 @@ def _read_value(value: Any, tokens: list[Any], values: list[Any]) -> None:
     if type_ is dict:
         tokens.append(_OPEN)
         for key, item in value.items():
-            tokens.append(key)
+            tokens.append(key if type(key) is str else (type(key), key))
             _read_value(item, tokens, values)
         tokens.append(_CLOSE)
     elif type_ is list and value and type(value[0]) is dict:

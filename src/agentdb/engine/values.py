@@ -243,7 +243,7 @@ def plain_decimal(value: Any) -> Decimal:
 
 def _shortest_float32(value: float) -> float:
     """Return the shortest decimal that is the same 32-bit float: 1.1, not 1.10000002384."""
-    for digits in range(6, 9):
+    for digits in range(6, 10):
         candidate = float(f"{value:.{digits}g}")
         if struct.unpack("f", struct.pack("f", candidate))[0] == value:
             return candidate

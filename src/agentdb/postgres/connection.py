@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -83,7 +84,7 @@ class PreparedStatement:
         state: What the library's protocol executes. Its own `fetch` around that takes 4 us, a tenth of a round trip.
     """
 
-    __slots__ = ("_source", "facts", "has_run", "is_used", "state")
+    __slots__ = ("_moments", "_source", "facts", "has_run", "is_used", "state")
 
     def __init__(self, source: Any, facts: StatementFacts) -> None:
         self._source = source  # which closes the statement when it is collected
@@ -91,6 +92,11 @@ class PreparedStatement:
         self.facts = facts
         self.has_run = False
         self.is_used = True
+        self._moments = _places_of_moments(facts.parameter_types)
+
+    def plain(self, arguments: Sequence[object]) -> Sequence[object]:
+        """Return *arguments* as the protocol takes them where no binding converts them."""
+        return _with_moments(arguments, self._moments) if self._moments else arguments
 
 
 class Connection:
@@ -102,6 +108,8 @@ class Connection:
         tenant: The organization the session is set to; None when it never was set to one.
         is_executing: Whether the statement itself had been sent when an error came. Before that, trying again is safe.
         is_interrupted: Whether a statement was abandoned, so that the session needs cleaning before it serves again.
+        is_unsynced: Whether a statement was prepared that has not run. The library ends the exchange when it runs;
+            until then the server keeps the locks of it.
         leased_at: When it was handed out, on the monotonic clock; None while it is idle.
         returned_at: When it came back.
         made_at: When it was connected.
@@ -114,6 +122,7 @@ class Connection:
         "_protocol",
         "is_executing",
         "is_interrupted",
+        "is_unsynced",
         "leased_at",
         "made_at",
         "raw",
@@ -129,6 +138,7 @@ class Connection:
         self.tenant: str | None = None
         self.is_executing = False
         self.is_interrupted = False
+        self.is_unsynced = False
         self.leased_at: float | None = now
         self.returned_at = now
         self.made_at = now
@@ -177,7 +187,7 @@ class Connection:
             statement = await self._prepare(sql)
         statement.is_used = True
         binding = None if bind is None else statement.facts.binding(bind)
-        values = arguments if binding is None else binding.encode(arguments)
+        values = statement.plain(arguments) if binding is None else binding.encode(arguments)
         self.is_executing = True
         try:
             rows, _, _ = await self._protocol.bind_execute(statement.state, values, "", 0, True, None)
@@ -185,6 +195,7 @@ class Connection:
             await self.raw.reload_schema_state()
             raise
         statement.has_run = True
+        self.is_unsynced = False
         return rows if binding is None else binding.decode(rows)
 
     async def execute(self, sql: str, arguments: Sequence[object], bind: Bind | None) -> int:
@@ -194,7 +205,7 @@ class Connection:
         if statement is None:
             statement = await self._prepare(sql)
         statement.is_used = True
-        values = arguments if bind is None else statement.facts.binding(bind).encode(arguments)
+        values = statement.plain(arguments) if bind is None else statement.facts.binding(bind).encode(arguments)
         self.is_executing = True
         try:
             _, status, _ = await self._protocol.bind_execute(statement.state, values, "", 0, True, None)
@@ -202,6 +213,7 @@ class Connection:
             await self.raw.reload_schema_state()
             raise
         statement.has_run = True
+        self.is_unsynced = False
         return _row_count(status.decode())
 
     async def script(self, sql: str) -> str:
@@ -216,6 +228,7 @@ class Connection:
             if self.raw.is_closed():
                 raise
             return ""
+        self.is_unsynced = False
         if _DEFINING.search(sql):
             # In a transaction of their own, statements that a table has outgrown could not be run a second time.
             self.statements.clear()
@@ -230,11 +243,13 @@ class Connection:
     ) -> int:
         """Load *records* with COPY; return how many there were."""
         self.is_executing = False
-        if "vector" not in self._codecs:
+        moments: tuple[int, ...] = ()
+        if "vector" not in self._codecs or not self._codecs.isdisjoint(_ALIASES):
             # Preparing this makes the codec known when one of the columns needs it: COPY takes binary codecs only.
             target = ".".join(map(quoted, filter(None, (schema, table))))
-            await self._prepare(f"SELECT {', '.join(map(quoted, columns))} FROM {target} LIMIT 0")
-        source = _Records(records)
+            statement = await self._prepare(f"SELECT {', '.join(map(quoted, columns))} FROM {target} LIMIT 0")
+            moments = _places_of_moments(column.type for column in statement.facts.columns)
+        source = _Records(records, moments)
         self.is_executing = True
         try:
             tag = await self.raw.copy_records_to_table(
@@ -244,15 +259,16 @@ class Connection:
             if error is source.error or is_known(error):
                 raise
             raise InvalidArgumentError(f"A record does not fit the columns: {str(error)[:200]}.") from error
+        self.is_unsynced = False
         return _row_count(tag)
 
     async def clean(self) -> None:
         """Finish what was abandoned: wait for its cancellation, roll an open transaction back."""
         # The library sends nothing before a pending cancellation is over, so any statement waits for exactly that;
         # only afterwards it is known whether a transaction is open.
-        if self.is_interrupted:
+        if self.is_interrupted or self.is_unsynced:
             await self.raw.execute("SELECT 1")
-            self.is_interrupted = False
+            self.is_interrupted = self.is_unsynced = False
         if self.raw.is_in_transaction():
             await self.raw.execute("ROLLBACK")
 
@@ -283,9 +299,12 @@ class Connection:
             # After an answer of the server nothing is on its way any more. After a cancellation, a time-out, a value
             # that could not be read or a COPY that broke off, something may be.
             self.is_interrupted |= not isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError)
+        if getattr(error, "severity", None) is not None:  # some of the library's own are PostgresErrors too
+            self.is_unsynced = False
 
     async def _prepare(self, sql: str) -> PreparedStatement:
         _check_text(sql)
+        self.is_unsynced = True
         source = await self.raw.prepare(sql)
         facts = _facts(sql, source)
         if new := [type_ for type_ in _special_types(facts) if type_.name not in self._codecs]:
@@ -332,8 +351,11 @@ class Connection:
 class _Records:
     """Hands the records of a COPY on, and remembers an error that was the caller's own."""
 
-    def __init__(self, records: Iterable[Sequence[object]] | AsyncIterable[Sequence[object]]) -> None:
+    def __init__(
+        self, records: Iterable[Sequence[object]] | AsyncIterable[Sequence[object]], moments: Sequence[int]
+    ) -> None:
         self._records = records
+        self._moments = moments
         self.error: Exception | None = None
 
     def rows(self) -> Iterator[Sequence[object]] | AsyncIterator[Sequence[object]]:
@@ -343,7 +365,11 @@ class _Records:
 
     def _synchronous(self, records: Iterable[Sequence[object]]) -> Iterator[Sequence[object]]:
         try:
-            yield from records
+            if self._moments:
+                for record in records:
+                    yield _with_moments(record, self._moments)
+            else:
+                yield from records
         except Exception as error:
             self.error = error
             raise
@@ -351,10 +377,36 @@ class _Records:
     async def _asynchronous(self, records: AsyncIterable[Sequence[object]]) -> AsyncIterator[Sequence[object]]:
         try:
             async for record in records:
-                yield record
+                yield _with_moments(record, self._moments) if self._moments else record
         except Exception as error:
             self.error = error
             raise
+
+
+def _places_of_moments(types: Iterable[PgType]) -> tuple[int, ...]:
+    """Return the places of the timestamps without time zone, whose naive datetimes the library would take for local."""
+    return tuple(place for place, type_ in enumerate(types) if (type_.element or type_).name in _ALIASES)
+
+
+def _with_moments(values: Sequence[object], places: Sequence[int]) -> Sequence[object]:
+    changed = list(values)
+    for place in places:
+        if place < len(changed):
+            changed[place] = _moment(changed[place])
+    return changed
+
+
+def _moment(value: object) -> object:
+    """Return a naive datetime or a date as the moment that it is in UTC, and in a list each; anything else as it is."""
+    match value:
+        case datetime():
+            return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+        case date():
+            return datetime(value.year, value.month, value.day, tzinfo=UTC)
+        case list():
+            return [_moment(item) for item in value]
+        case _:
+            return value
 
 
 def search_path(schema: str) -> str:

@@ -222,7 +222,7 @@ class Pool:
         now = time.monotonic()
         if self._loop is None or raw.is_closed() or now - connection.made_at > self._max_lifetime:
             self._discard(connection)
-        elif connection.is_interrupted or raw.is_in_transaction():
+        elif connection.is_interrupted or connection.is_unsynced or raw.is_in_transaction():
             self.spawn(self._clean(connection))
         elif self._waiters:
             self._lend_or_keep(connection)

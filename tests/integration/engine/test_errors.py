@@ -360,3 +360,18 @@ class TestCauses:
                 await db.user.find_first(order={"visits": "desc"})
         assert caught.value.code == "P2023"
         assert await db.user.find_first() is None
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        call("find_many", "category", where={"id": 2**40}),
+        call("create_many", "types", data=[{"smallint": 70_000}, {"smallint": 1}]),
+        call("update_many", "category", where={"name": "\ud800"}, data={"name": "x"}),
+    ],
+)
+async def test_what_is_refused_before_it_is_sent_locks_nothing(raw: Any, fail: Any, call: Any) -> None:
+    """A value that cannot be sent leaves no lock behind on the connection that its statement was prepared on."""
+    await fail(call)
+    await raw.execute("SET lock_timeout = '3s'")
+    await raw.execute('TRUNCATE "Category", "Types" CASCADE')

@@ -313,6 +313,67 @@ class TestWithEngine:
         assert seen == ["connect", "create", "query_raw"]
 
 
+class TestParsing:
+    async def test_an_execute_of_one_s_own(self, client_package: ModuleType, url: str, db: Any) -> None:
+        """What overrides `_execute`, in whichever of its classes, gets records, as it always did."""
+        await db.user.create({"email": "a"})
+        seen: list[type] = []
+
+        class Noting:
+            async def _execute(self, **call: Any) -> Any:
+                answer = await super()._execute(**call)  # type: ignore[misc]
+                seen.extend(map(type, answer["data"]["result"]))
+                return answer
+
+        class Mine(Noting, client_package.Prisma):  # type: ignore[misc, name-defined]
+            pass
+
+        async with with_engine(Mine)(datasource={"url": url}, use_dotenv=False) as client:
+            assert (await client.user.find_many())[0].email == "a"
+        assert seen == [dict]
+
+    async def test_validators_see_each_record_once(self, db: Any, client_package: ModuleType) -> None:
+        """A model with validators parses its records one by one, and its error is raised as it is."""
+        from pydantic import ValidationError, field_validator, model_validator
+
+        seen: list[str] = []
+
+        class Counting(client_package.models.User):  # type: ignore[misc, name-defined]
+            @model_validator(mode="before")
+            @classmethod
+            def count(cls, record: Any) -> Any:
+                seen.append(record["email"])
+                del record["manager_id"]
+                return record
+
+            @field_validator("email")
+            @classmethod
+            def refuse(cls, email: str) -> str:
+                if email == "c":
+                    raise ValueError("not this one")
+                return email
+
+        await db.user.create_many([{"email": email} for email in "abc"])
+        actions = type(db.user)(db, Counting)
+        with pytest.raises(ValidationError, match="not this one"):
+            await actions.find_many(order={"id": "asc"})
+        assert seen == ["a", "b", "c"]
+
+    async def test_a_model_that_was_rebuilt(self, db: Any, client_package: ModuleType) -> None:
+        """A model that changes is parsed into as it is now."""
+        from pydantic import AfterValidator
+
+        class Changing(client_package.models.User):  # type: ignore[misc, name-defined]
+            pass
+
+        await db.user.create({"email": "a"})
+        actions = type(db.user)(db, Changing)
+        assert (await actions.find_many())[0].email == "a"
+        Changing.model_fields["email"].metadata.append(AfterValidator(str.upper))
+        Changing.model_rebuild(force=True)
+        assert (await actions.find_many())[0].email == "A"
+
+
 class TestModels:
     async def test_own_models(self, db: Any, client_package: ModuleType) -> None:
         """A model of the user's own selects its own fields, and only these."""

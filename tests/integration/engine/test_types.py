@@ -54,6 +54,7 @@ SCALARS: list[tuple[str, Any, Any]] = [
     ("oid", 2**31 - 1, 2**31 - 1),
     ("real", 1.1, 1.1),
     ("real", 16777216.0, 16777216.0),
+    ("real", 0.100000024, 0.100000024),
     ("numeric", Decimal("1.5"), Decimal("1.5")),
     ("numeric", Decimal("1.23456"), Decimal("1.235")),
     ("money", Decimal("-1234.5"), Decimal("-1234.5")),
