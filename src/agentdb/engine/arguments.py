@@ -241,11 +241,12 @@ class Arguments:
         """
         A list of values of *field*, as one placeholder.
 
-        A list of Json stays in the text, because as a parameter it changes the SQL; and so does one of enums.
+        A list of Json stays in the text, because as a parameter it changes the SQL; and so does one of enums; and of
+        xml, which has no equality: only the compiler knows that an empty list of it needs none.
         """
         if not _is_list(value):
             return self._value(field, value)
-        stays = self._is_literal or field.type == "Json" or field.kind == "enum"
+        stays = self._is_literal or field.type == "Json" or field.kind == "enum" or field.native_type == "Xml"
         fit = [] if stays else [fitting(field.type, item, self._dialect) for item in value]
         if stays or UNFIT in fit:
             return self._literal([_in_text(field, item, self._dialect) for item in value])

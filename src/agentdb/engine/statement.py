@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
 from typing import Any
 
 from agentdb.engine import plan
@@ -44,17 +43,16 @@ def settle(template: plan.Template) -> SettledText | None:
     text: list[str] = [""]
     arguments: list[plan.PlanValue] = []
     lists: set[int] = set()
-    values = zip(template.arguments, chain(template.types, repeat(None)), strict=False)
+    values = iter(template.arguments)
     for fragment in template.fragments:
         if isinstance(fragment, plan.Chunk):
             text.append(fragment.text)
             continue
-        value, type_ = next(values)
+        value = next(values)
         place = f"${len(arguments) + 1}"
         if isinstance(fragment, plan.ParameterTuple):
             comparison = _as_array_comparison(text[-1], fragment)
-            # xml has no equality at all; only of an empty list the server does not mind
-            if comparison is None or (type_ is not None and type_.db_type == "XML"):
+            if comparison is None:
                 return None
             text[-1] = comparison
             lists.add(len(arguments))

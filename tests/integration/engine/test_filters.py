@@ -264,3 +264,10 @@ class TestRelations:
         """A record without its optional relation is found by None."""
         assert [post.title for post in await db.post.find_many(where={"reviewer": None})] == ["two"]
         assert [post.title for post in await db.post.find_many(where={"reviewer": {"is_not": None}})] == ["one"]
+
+
+async def test_an_empty_list_of_xml(db: Any) -> None:
+    """Nothing is in it, although the database cannot compare two values of the type."""
+    await db.types.create({})
+    assert await db.types.find_many(where={"xml": {"in": []}}) == []
+    assert await db.types.find_unique(where={"id": 1, "xml": {"in": []}}) is None

@@ -30,12 +30,6 @@ class TestSettle:
         text = settle(template(before, TUPLE, " AND b", arguments=(NAME,)))
         assert text == SettledText(f"{settled} AND b", (NAME,), frozenset({0}))
 
-    def test_lists_of_xml_do_not(self) -> None:
-        """The type has no equality, so that only an empty list, which is written as NULL, can be compared with."""
-        statement = plan.Template((plan.Chunk("a IN "), TUPLE), (NAME,), (plan.ArgumentType("string", "XML", False),))
-        assert settle(statement) is None
-        assert render(statement, [[]]) == [("a IN (NULL)", [])]
-
     def test_pages(self) -> None:
         """Every page of a list is one text."""
         statement = template("x LIMIT ", PARAMETER, " OFFSET ", PARAMETER, arguments=("10", "40"))
