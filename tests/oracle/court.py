@@ -42,8 +42,8 @@ Ours of values that cannot be sent: numbers out of range, texts that are no UUID
 goes on after one; Prisma 7 has sent the value, and the server has given the transaction up.
 """
 
-UNSENT_TEXT = "invalid byte sequence"
-"""What the server says to a NUL in a text. Prisma sends it even in a query for the children of no parents."""
+UNSENT_TEXTS = ("invalid byte sequence", "invalid input syntax")
+"""What the server says to a text that cannot be. Prisma sends it even in a query for the children of no parents."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ class Court:
             if ours.is_error and theirs.code in SAME_ERRORS.get(str(ours.code), (ours.code,)):
                 self.errors[str(ours.code)] += 1
                 return None
-            if not ours.is_error and UNSENT_TEXT in theirs.words:
+            if not ours.is_error and any(text in theirs.words for text in UNSENT_TEXTS):
                 return None
             if theirs.code == UNKNOWN and (not ours.is_error or _PRISMA_CODE.fullmatch(str(ours.code))):
                 self.faults[theirs.words.splitlines()[0][:100]] += 1

@@ -20,3 +20,12 @@ async def rest(client: Any, raw: Any) -> tuple[int, int, int]:
             break
         await asyncio.sleep(0.01)
     return state
+
+
+async def lent(client: Any) -> int:
+    """Return, after a moment, how many connections are lent; one may still be cleaned of what was refused."""
+    for _ in range(100):
+        if client._engine._pool.stats.in_use == 0:
+            return 0
+        await asyncio.sleep(0.01)
+    return int(client._engine._pool.stats.in_use)

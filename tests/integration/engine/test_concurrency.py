@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agentdb.engine.compiler import planner_for
-from tests.integration.engine.resting import rest
+from tests.integration.engine.resting import lent, rest
 
 pytestmark = pytest.mark.postgres
 
@@ -247,7 +247,7 @@ class TestTransactions:
                 is_done = False
             outcomes.add(is_done)
             assert await db.user.count(where={"email": str(number)}) == is_done
-        assert db._engine._pool.stats.in_use == 0
+        assert await lent(db) == 0
         assert outcomes
 
     @pytest.fixture

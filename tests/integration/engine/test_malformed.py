@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from tests.integration.engine.junk import cyclic_list, junk, parameter
 from tests.integration.engine.malformed import KEYS, KINDS, Fault, Template, templates
+from tests.integration.engine.resting import lent
 
 pytestmark = pytest.mark.postgres
 
@@ -208,7 +209,7 @@ class TestCalls:
             assert not is_changed
             assert seconds < LONGEST_SECONDS
             await judge(error, client_package, alone, lambda client: call(client, template, arguments))
-        assert db._engine._pool.stats.in_use == 0
+        assert await lent(db) == 0
 
 
 class TestTricks:
@@ -330,4 +331,4 @@ class TestRawArguments:
                     await judge(error, client_package, alone, lambda c: getattr(c, method)(text, *arguments))  # noqa: B023
         assert await db.query_raw("SELECT 1 AS one") == [{"one": 1}]
         await asyncio.sleep(0)
-        assert db._engine._pool.stats.in_use == 0
+        assert await lent(db) == 0
