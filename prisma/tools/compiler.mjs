@@ -4,11 +4,13 @@
 // The interpreter and the adapter that the tests compare with have to be of the same release.
 
 import { execFileSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 
 const compiler = '@prisma/query-compiler-wasm'
 const beside = ['@prisma/client-engine-runtime', '@prisma/adapter-pg', '@prisma/driver-adapter-utils']
 
-const npm = (...args) => execFileSync('npm', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
+const cwd = fileURLToPath(new URL('..', import.meta.url))
+const npm = (...args) => execFileSync('npm', args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
 
 const release = process.argv[2]
 if (!/^\d+\.\d+\.\d+$/.test(release ?? '')) {
