@@ -50,14 +50,14 @@ def bucket_edges(now: datetime, hours: float, bucket: str, zone: tzinfo) -> list
 
 def _even_edges(begin: datetime, now: datetime, bucket: str, zone: tzinfo) -> list[datetime]:
     width = timedelta(minutes=_MINUTES[bucket])
-    local = begin.astimezone(zone)
-    # Backwards by the part of the bucket that has passed: exact also in an hour that the clock shows twice.
+    local = now.astimezone(zone)
+    # Backwards by the part of the bucket that has passed: exact also in an hour that the clock shows twice. From now and
+    # not from the begin: where a clock is changed by half an hour, no edge may depend on how far back one looks.
     minutes = local.hour * 60 + local.minute
     passed = timedelta(minutes=minutes % _MINUTES[bucket], seconds=local.second, microseconds=local.microsecond)
-    edges = [begin.astimezone(UTC) - passed]
-    while edges[-1] < now:
-        edges.append(edges[-1] + width)
-    return edges
+    end = now.astimezone(UTC) - passed + (width if passed else timedelta(0))
+    count = -((begin - end) // width)
+    return [end - number * width for number in range(count, -1, -1)]
 
 
 def _wall_edges(begin: datetime, now: datetime, bucket: str, zone: tzinfo) -> list[datetime]:
