@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from agentdb.errors import ConfigurationError, InvalidInputError
 
@@ -18,6 +18,11 @@ EMBEDDED_ORGANIZATION = "local"
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
+
+_EMBED_BATCH_SIZE: Final = 64
+_EMBED_TIMEOUT_SECONDS: Final = 30.0
+_EMBED_ATTEMPTS: Final = 3
+_ACCESS_FLUSH_SECONDS: Final = 0.5
 
 T = TypeVar("T", int, float)
 
@@ -35,6 +40,10 @@ class Settings:
         require_rls: Refuse to connect as a role that row-level security does not bind.
         pool_size: Most connections of a pool; None: the URL's `connection_limit`, else the pool's default.
         pool_timeout_seconds: Longest wait for a free connection; None: the URL's `pool_timeout`, else the default.
+        embed_batch_size: Most texts of one call to the embedder.
+        embed_timeout_seconds: Longest wait for one such call.
+        embed_attempts: How often a call to the embedder is tried.
+        access_flush_seconds: How long recalls of memories gather before they are counted in the database.
     """
 
     organization_id: str
@@ -45,6 +54,10 @@ class Settings:
     require_rls: bool = False
     pool_size: int | None = None
     pool_timeout_seconds: float | None = None
+    embed_batch_size: int = _EMBED_BATCH_SIZE
+    embed_timeout_seconds: float = _EMBED_TIMEOUT_SECONDS
+    embed_attempts: int = _EMBED_ATTEMPTS
+    access_flush_seconds: float = _ACCESS_FLUSH_SECONDS
 
     @property
     def is_embedded(self) -> bool:
@@ -84,6 +97,12 @@ class Settings:
             require_rls=variables.flag("AGENTDB_REQUIRE_RLS"),
             pool_size=variables.number("AGENTDB_POOL_SIZE", int, at_least=1),
             pool_timeout_seconds=variables.number("AGENTDB_POOL_TIMEOUT_SECONDS", float, at_least=0.0),
+            embed_batch_size=variables.number("AGENTDB_EMBED_BATCH_SIZE", int, at_least=1) or _EMBED_BATCH_SIZE,
+            embed_timeout_seconds=variables.number("AGENTDB_EMBED_TIMEOUT_SECONDS", float, at_least=0.001)
+            or _EMBED_TIMEOUT_SECONDS,
+            embed_attempts=variables.number("AGENTDB_EMBED_ATTEMPTS", int, at_least=1) or _EMBED_ATTEMPTS,
+            access_flush_seconds=variables.number("AGENTDB_ACCESS_FLUSH_SECONDS", float, at_least=0.001)
+            or _ACCESS_FLUSH_SECONDS,
         )
 
 

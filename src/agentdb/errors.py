@@ -19,6 +19,7 @@ Every error that agentdb raises on purpose, as one tree.
     │   ├── TransactionConflictError        (is_transient is True: the caller may retry)
     │   ├── TransactionClosedError
     │   └── CommitUnknownError
+    ├── EmbeddingError                      model, attempts, is_transient, retry_after_seconds
     ├── MigrationError                      migration
     └── EncryptionError
 
@@ -29,6 +30,8 @@ the text; a text stays short and never holds a password.
 from __future__ import annotations
 
 import inspect
+import re
+from collections.abc import Iterable
 
 __all__ = [
     "AgentDBError",
@@ -38,6 +41,7 @@ __all__ = [
     "ConnectionFailedError",
     "DatabaseError",
     "DimensionMismatchError",
+    "EmbeddingError",
     "EncryptionError",
     "ForeignOrganizationError",
     "InvalidArgumentError",
@@ -52,11 +56,49 @@ __all__ = [
 ]
 
 _LONGEST_QUOTE = 200
+_SHORTEST_RUN = 16
+_SHORTEST_WORD = 4
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|.)")
 
 
 def _shorten(text: str, limit: int = _LONGEST_QUOTE) -> str:
     """Cut *text* so that an error never echoes a megabyte of input."""
     return text if len(text) <= limit else text[:limit] + "…"
+
+
+def quotable(text: str, confidential: Iterable[str] = ()) -> str:
+    """
+    Return what may stand in an error of *text*, the words of another library or of a server: one short, printable line.
+
+    Args:
+        text: What it said.
+        confidential: What must not show. When *text* repeats some 20 letters or digits in a row of one of these, or the
+            whole of a short one, escaped or not, a note takes its place.
+    """
+    line = _shorten(" ".join("".join(c if c.isprintable() else " " for c in text[: 10 * _LONGEST_QUOTE]).split()))
+    plain = _unescape(line)
+    if any(_repeats(plain, secret) for secret in confidential):
+        return "(left out, because it repeats what is confidential)"
+    return line
+
+
+def _repeats(line: str, secret: str) -> bool:
+    said, letters = _letters(line), _letters(_unescape(secret))
+    if len(letters) < _SHORTEST_RUN:
+        return len(secret) >= _SHORTEST_WORD and bool(re.search(rf"(?<!\w){re.escape(secret)}(?!\w)", line))
+    runs = (said[start : start + _SHORTEST_RUN] for start in range(0, len(said) - _SHORTEST_RUN + 1, 4))
+    return letters in said or any(run in letters for run in runs)
+
+
+def _unescape(text: str) -> str:
+    """Undo what `repr` and JSON do to characters."""
+    if "\\" not in text:
+        return text
+    return _ESCAPE.sub(lambda match: chr(int(match[1] or match[2], 16)) if match[1] or match[2] else " ", text)
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text)).lower()
 
 
 class AgentDBError(Exception):
@@ -291,6 +333,33 @@ class TransactionClosedError(DatabaseError):
 
 class CommitUnknownError(DatabaseError):
     """The connection was lost while a write was being committed: it may or may not have taken effect."""
+
+
+class EmbeddingError(AgentDBError):
+    """
+    Texts could not be turned into vectors.
+
+    Attributes:
+        model: The model that was asked; empty when it is not known.
+        attempts: How often it was asked.
+        is_transient: True when the same texts may succeed if they are tried again.
+        retry_after_seconds: How long the embedder asks to be left alone; None when it does not say.
+    """
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        model: str = "",
+        attempts: int = 1,
+        is_transient: bool = False,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.model = model
+        self.attempts = attempts
+        self.is_transient = is_transient
+        self.retry_after_seconds = retry_after_seconds
 
 
 class MigrationError(AgentDBError):

@@ -8,7 +8,10 @@ import random
 import time
 import uuid
 
-__all__ = ["keyed_uuid", "parse_uuid", "uuid7_text"]
+__all__ = ["NIL_UUID", "keyed_uuid", "parse_uuid", "uuid7_text"]
+
+NIL_UUID = "00000000-0000-0000-0000-000000000000"
+"""The id before every other."""
 
 _VERSION_8 = 8 << 76
 _VARIANT = 0b10 << 62

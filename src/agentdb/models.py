@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from agentdb.validation import (
     Content,
@@ -90,6 +90,8 @@ class AgentConfig(_Input):
         data_sources: What it reads, each 1 to 255 characters.
         id: 1 to 255 characters; None: a new UUID, or the id that an agent of this name already has.
         metadata: A JSON object.
+        max_memories: The most living memories that `Memories.sweep` leaves it: the least valuable go, never pinned
+            ones. None: no limit.
     """
 
     name: Name
@@ -100,6 +102,7 @@ class AgentConfig(_Input):
     data_sources: list[Name] = []
     id: Name | None = None
     metadata: JsonObject = {}
+    max_memories: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
 
 
 class MemoryEntry(_Input):
@@ -237,6 +240,7 @@ class Agent(_Row):
     capabilities: list[str]
     data_sources: list[str]
     metadata: dict[str, Any]
+    max_memories: int | None
     status: Literal["active", "inactive"]
     created_at: datetime
     updated_at: datetime
@@ -249,10 +253,12 @@ class Memory(_Row):
 
     Attributes:
         embedding_model: What made its embedding; None when it has none.
+        embedding_error: Why it has none though it should; `Memories.reembed` repairs it.
         execution_id: The execution that stored it; None when it was stored outside of one.
         superseded_by: The id of the memory that took its place.
         store_count: How often it was stored: equal memories are stored once.
-        access_count: How often it was recalled.
+        access_count: How often a search found it; searches of other processes count within a second or so.
+        last_accessed_at: When a search found it last.
     """
 
     id: str
@@ -265,6 +271,7 @@ class Memory(_Row):
     sensitive: bool
     pinned: bool
     embedding_model: str | None
+    embedding_error: str | None
     execution_id: str | None
     created_at: datetime
     occurred_at: datetime
@@ -280,8 +287,9 @@ class MemoryHit(_Row):
     A memory that was found.
 
     Attributes:
-        score: What it was ranked by; higher is better.
-        parts: What the score is made of, each in [0, 1]: "lexical", "recency" and so on.
+        score: What it was ranked by; higher is better. `agentdb.client.retrieval` has the formula.
+        parts: What the score is made of, each in [0, 1]: "lexical" where words were searched for; "semantic" where
+            embeddings were compared, and "cosine", which it is made of; "recency" and "importance".
     """
 
     memory: Memory
@@ -304,12 +312,18 @@ class SearchResult(list[MemoryHit]):
     Hits, best first.
 
     Attributes:
-        exact: Whether every memory in scope was considered; False when an approximate index chose among them.
+        exact: Whether every memory in scope was considered; False when an approximate index chose among them, or a
+            word of the query is so frequent that not all its memories were looked at.
+        embedding_error: Why the query could not be embedded, so that only its words were searched for; None when it
+            was, or did not have to be.
     """
 
-    def __init__(self, hits: Iterable[MemoryHit] = (), *, exact: bool = True) -> None:
+    def __init__(
+        self, hits: Iterable[MemoryHit] = (), *, exact: bool = True, embedding_error: str | None = None
+    ) -> None:
         super().__init__(hits)
         self.exact = exact
+        self.embedding_error = embedding_error
 
 
 class Tool(_Row):

@@ -10,10 +10,20 @@ import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, FiniteFloat, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import from_json
 
 from agentdb.errors import InvalidInputError
@@ -35,6 +45,7 @@ __all__ = [
     "Vector",
     "as_utc",
     "check_characters",
+    "check_count",
     "check_flag",
     "check_iterable",
     "check_json",
@@ -45,6 +56,7 @@ __all__ = [
     "check_time",
     "check_vector",
     "checked",
+    "checked_vector",
     "invalid_input",
     "json_copy",
     "json_text",
@@ -205,7 +217,7 @@ def invalid_input(error: ValidationError, prefix: str = "") -> InvalidInputError
     """Return our error for pydantic's: the first field at fault, and what is wrong with it."""
     first = error.errors(include_url=False, include_input=False)[0]
     cause = first.get("ctx", {}).get("error")
-    field = prefix + ".".join(str(part) for part in first["loc"])
+    field = (prefix + ".".join(str(part) for part in first["loc"])).removesuffix(".")
     if isinstance(cause, UnstorableError):
         return InvalidInputError(field + cause.path, cause.reason)
     return InvalidInputError(field or "value", str(cause) if isinstance(cause, ValueError) else first["msg"])
@@ -217,6 +229,14 @@ def checked(model: type[M], **values: Any) -> M:
         return model(**values)
     except ValidationError as error:
         raise invalid_input(error) from error
+
+
+def checked_vector(values: object, field: str) -> list[float]:
+    """Return *values* as a list of floats that can be stored and compared; InvalidInputError when they are none."""
+    try:
+        return _vector_adapter().validate_python(values)
+    except ValidationError as error:
+        raise invalid_input(error, f"{field}.") from error
 
 
 def check_text(value: object, field: str, *, at_most: int = 255, at_least: int = 1) -> str:
@@ -262,9 +282,14 @@ def check_iterable(values: Iterable[T], field: str) -> Iterable[T]:
 
 def check_limit(limit: object) -> int:
     """Return *limit* when it is 1 to 1000."""
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= 1000:
-        raise InvalidInputError("limit", "expected a whole number, 1 to 1000.")
-    return limit
+    return check_count(limit, "limit", 1000)
+
+
+def check_count(value: object, field: str, at_most: int) -> int:
+    """Return *value* when it is a whole number from 1 to *at_most*."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= at_most:
+        raise InvalidInputError(field, f"expected a whole number, 1 to {at_most:,}.")
+    return value
 
 
 def check_offset(offset: object) -> int:
@@ -381,3 +406,8 @@ Vector = Annotated[
 MetricValue = Annotated[FiniteFloat, BeforeValidator(_refuse_lookalike), AfterValidator(_check_metric)]
 Importance = Annotated[FiniteFloat, BeforeValidator(_refuse_lookalike), Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=_LARGEST_BIGINT)]
+
+
+@cache
+def _vector_adapter() -> TypeAdapter[list[float]]:
+    return TypeAdapter(Vector, config=ConfigDict(hide_input_in_errors=True))

@@ -18,6 +18,7 @@ from agentdb.errors import (
     ConnectionFailedError,
     DatabaseError,
     DimensionMismatchError,
+    EmbeddingError,
     EncryptionError,
     ForeignOrganizationError,
     InvalidArgumentError,
@@ -48,6 +49,7 @@ SAMPLES = [
     TransactionConflictError(sqlstate="40001"),
     TransactionClosedError(),
     CommitUnknownError(),
+    EmbeddingError("no answer", model="m", attempts=3, is_transient=True, retry_after_seconds=2.5),
     MigrationError(migration="1_init"),
     EncryptionError(),
 ]

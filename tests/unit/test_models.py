@@ -36,6 +36,7 @@ MEMORY = {
     "sensitive": False,
     "pinned": False,
     "embedding_model": None,
+    "embedding_error": None,
     "execution_id": None,
     "created_at": NOW,
     "occurred_at": NOW,

@@ -46,6 +46,7 @@ class Agents(Resource):
             config.capabilities,
             config.data_sources,
             check_json(config.metadata, "config.metadata"),
+            config.max_memories,
             config.id is not None,
         )
         if not rows:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from agentdb.client.agents import Agents
 from agentdb.client.database import Database
+from agentdb.client.embedding import Embedding
 from agentdb.client.executions import Executions
+from agentdb.client.gathering import Gathering
 from agentdb.client.memories import Memories, OnDuplicate, SearchOptions
 from agentdb.client.metrics import Metrics
 from agentdb.client.patterns import Patterns
@@ -85,8 +87,8 @@ class PrismaAgentClient:
             url = database_url or settings.database_url
             settings = replace(settings, database_url=url, organization_id=check_organization_id(organization_id))
         _check_url(settings.database_url)
-        self.embedder = embedder
         self._database = Database(settings)
+        self.embedder = embedder
         self._is_shared = False
         self._bind(settings.organization_id, None)
 
@@ -179,6 +181,45 @@ class PrismaAgentClient:
         """
         async with self.driver.transaction() as transaction:
             yield copy.copy(self)._bind(self.organization_id, transaction)
+
+    # What makes embeddings, and what calls gather.
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """
+        What makes embeddings of this client's memories; None: searches are by words.
+
+        Raises:
+            ConfigurationError: It is set to what is no embedder.
+        """
+        return self._embedder
+
+    @embedder.setter
+    def embedder(self, embedder: Embedder | None) -> None:
+        settings = self._database.settings
+        self.embedding = (
+            None
+            if embedder is None
+            else Embedding(
+                embedder,
+                batch_size=settings.embed_batch_size,
+                timeout_seconds=settings.embed_timeout_seconds,
+                attempts=settings.embed_attempts,
+            )
+        )
+        self._embedder = embedder
+
+    @property
+    def gathering(self) -> Gathering:
+        """What the calls of this organization gather, whichever client they are of."""
+        gatherings = self._database.gatherings
+        gathering = gatherings.get(self.organization_id)
+        if gathering is None:
+            root = copy.copy(self)._bind(self.organization_id, None)
+            gathering = gatherings[self.organization_id] = Gathering(
+                root.memories, self._database.settings.access_flush_seconds
+            )
+        return gathering
 
     # Ways to the database.
 

@@ -18,6 +18,7 @@ from agentdb.models import HealthReport, PoolHealth
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from agentdb.client.gathering import Gathering
     from agentdb.config import Settings
     from agentdb.postgres.driver import Driver
     from agentdb.postgres.pool import Pool
@@ -76,6 +77,9 @@ class Database:
 
     Args:
         settings: Where the database is.
+
+    Attributes:
+        gatherings: By organization, what its calls gather in this process.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -84,6 +88,7 @@ class Database:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = asyncio.Lock()
         self._holders: dict[object, int] = {}
+        self.gatherings: dict[str, Gathering] = {}
         _databases.add(self)
 
     async def open(self, holder: object, *, counts: bool) -> None:
@@ -124,6 +129,8 @@ class Database:
                 self._holders[holder] = holds - 1
             if self._holders or self._pool is None:
                 return
+            for gathering in self.gatherings.values():
+                await gathering.accesses.flush()
             pool, self._pool = self._pool, None
         await pool.close()
 
@@ -171,6 +178,7 @@ class Database:
         # The loop of before is gone, and with it whatever was open there.
         self._loop, self._lock, self._pool = loop, asyncio.Lock(), None
         self._holders.clear()
+        self._forget_gathered()
 
     def forget(self) -> None:
         """Drop what was opened before this process was forked, and touch nothing of it."""
@@ -178,6 +186,11 @@ class Database:
             _inherited.append(self._pool)  # kept, so that no finalizer touches the parent's connections
         self._loop, self._lock, self._pool = None, asyncio.Lock(), None
         self._holders.clear()
+        self._forget_gathered()
+
+    def _forget_gathered(self) -> None:
+        for gathering in self.gatherings.values():
+            gathering.accesses.forget()
 
     async def _connect(self) -> Pool:
         from agentdb.postgres import migrate  # asyncpg and all that follows are loaded when they are first needed

@@ -3,38 +3,61 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from agentdb.client.retrieval import recency
+from agentdb.client.retrieval import SearchWeights, recency
 from agentdb.models import Memory, MemoryHit, from_row
 from agentdb.validation import parse_json
 
 if TYPE_CHECKING:
+    from agentdb.client.accesses import Accesses
     from agentdb.postgres.driver import Record
 
-__all__ = ["lexical_hit", "memory_of", "recent_hit"]
+__all__ = ["memory_of", "ranked_hit", "recent_hit"]
+
+_RANKING = ("lexical", "semantic", "cosine", "recency", "score", "is_exact")
 
 
-def memory_of(record: Record) -> Memory:
-    """Return the memory that a row of the fragment `memory` holds."""
+def memory_of(record: Record, accesses: Accesses) -> Memory:
+    """
+    Return the memory that a row of the fragment `memory` holds.
+
+    Args:
+        record: The row.
+        accesses: What was counted since and is not in the row yet.
+    """
+    return _memory(dict(record.items()), accesses)
+
+
+def ranked_hit(record: Record, accesses: Accesses, *, has_words: bool) -> MemoryHit:
+    """Return the hit that a row of the block `search` is; *has_words*: words were searched for."""
     values = dict(record.items())
+    lexical, semantic, cosine, age, score, _ = (values.pop(name) for name in _RANKING)
+    parts = {"lexical": lexical} if has_words else {}
+    if semantic is not None:
+        parts |= {"semantic": semantic, "cosine": max(cosine or 0.0, 0.0)}
+    memory = _memory(values, accesses)
+    return _hit(memory, score, parts | {"recency": age, "importance": memory.importance})
+
+
+def recent_hit(
+    record: Record, accesses: Accesses, now: datetime, weights: SearchWeights, *, by_importance: bool
+) -> MemoryHit:
+    """Return the hit that a row of the block `recent` is."""
+    memory = memory_of(record, accesses)
+    half_life = weights.half_lives.get(memory.memory_type, weights.half_life)
+    age = 1.0 if memory.pinned else recency(memory.occurred_at, now, half_life)
+    return _hit(memory, memory.importance if by_importance else age, {"recency": age, "importance": memory.importance})
+
+
+def _memory(values: dict[str, Any], accesses: Accesses) -> Memory:
     values["metadata"] = parse_json(values["metadata"])
+    access = accesses.pending(values["id"])
+    if access is not None:
+        values["access_count"] += access.times
+        values["last_accessed_at"] = access.last_at
     return from_row(Memory, values)
 
 
-def lexical_hit(record: Record) -> MemoryHit:
-    """Return the hit that a row of the block `search` is."""
-    values = dict(record.items())
-    relevance = values.pop("relevance")
-    values["metadata"] = parse_json(values["metadata"])
-    return _hit(from_row(Memory, values), "lexical", relevance)
-
-
-def recent_hit(record: Record, now: datetime) -> MemoryHit:
-    """Return the hit that a row of the block `recent` is."""
-    memory = memory_of(record)
-    return _hit(memory, "recency", recency(memory.occurred_at, now))
-
-
-def _hit(memory: Memory, part: str, score: float) -> MemoryHit:
-    return from_row(MemoryHit, {"memory": memory, "score": score, "parts": {part: score}})
+def _hit(memory: Memory, score: float, parts: dict[str, float]) -> MemoryHit:
+    return from_row(MemoryHit, {"memory": memory, "score": score, "parts": parts})

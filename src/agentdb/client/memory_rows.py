@@ -12,17 +12,29 @@ from agentdb.errors import DimensionMismatchError, InvalidInputError
 from agentdb.ids import keyed_uuid, uuid7_text
 from agentdb.models import MemoryEntry
 from agentdb.postgres.vector import pack_vector, unpack_vector
-from agentdb.validation import check_iterable, check_json
+from agentdb.validation import check_iterable, check_json, storable_text
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from agentdb.client.embedder import Embedder
+    from agentdb.client.embedding import Embedding
 
-__all__ = ["Key", "MemoryRow", "UniqueRows", "array_parameters", "in_chunks", "memory_key", "memory_row", "unique_rows"]
+__all__ = [
+    "Key",
+    "MemoryRow",
+    "UniqueRows",
+    "array_parameters",
+    "in_chunks",
+    "memory_key",
+    "memory_row",
+    "split_rows",
+    "unique_rows",
+    "with_embedding",
+]
 
 CHUNK_ROWS: Final = 1000
 CHUNK_CHARACTERS: Final = 4_000_000
+_MAX_ERROR_CHARACTERS: Final = 200
 
 
 Key = bytes
@@ -44,6 +56,8 @@ class MemoryRow(NamedTuple):
     pinned: bool
     embedding: bytes | None
     embedding_model: str | None
+    embedding_error: str | None
+    execution_id: str | None
     occurred_at: datetime | None
     expires_at: datetime | None
 
@@ -54,7 +68,7 @@ class MemoryRow(NamedTuple):
 
 
 # What a column is when no entry says otherwise, in the order of the row; the first four have no default.
-_DEFAULTS: Final = ("{}", 0.5, "general", "agent", False, False, None, None, None, None)
+_DEFAULTS: Final = ("{}", 0.5, "general", "agent", False, False, None, None, None, None, None, None)
 
 
 def memory_key(agent_id: str, content_hash: bytes) -> Key:
@@ -62,13 +76,14 @@ def memory_key(agent_id: str, content_hash: bytes) -> Key:
     return content_hash + agent_id.encode()
 
 
-def memory_row(entry: MemoryEntry, embedder: Embedder | None) -> MemoryRow:
+def memory_row(entry: MemoryEntry, embedding: Embedding | None, execution_id: str | None) -> MemoryRow:
     """
     Return the row that *entry* becomes.
 
     Args:
         entry: The memory.
-        embedder: The client's; an embedding must be as long as those that it makes.
+        embedding: The client's; an embedding of the entry must be as long as those that it makes.
+        execution_id: The execution that stores it.
     """
     if not isinstance(entry, MemoryEntry):
         raise InvalidInputError("entry", f"expected a MemoryEntry, got {type(entry).__name__}.")
@@ -87,7 +102,9 @@ def memory_row(entry: MemoryEntry, embedder: Embedder | None) -> MemoryRow:
         entry.sensitive,
         entry.pinned,
         None if entry.embedding is None else _packed(entry.embedding),
-        None if entry.embedding is None else _embedding_model(entry, len(entry.embedding), embedder),
+        None if entry.embedding is None else _embedding_model(entry, len(entry.embedding), embedding),
+        None,
+        execution_id,
         entry.occurred_at,
         entry.expires_at,
     )
@@ -113,23 +130,47 @@ def _packed(embedding: list[float]) -> bytes:
     return packed
 
 
-def _embedding_model(entry: MemoryEntry, dimensions: int, embedder: Embedder | None) -> str:
-    if embedder is None:
+def _embedding_model(entry: MemoryEntry, dimensions: int, embedding: Embedding | None) -> str:
+    if embedding is None:
         return entry.embedding_model or "unnamed"
-    if dimensions != embedder.dimensions:
-        raise DimensionMismatchError(embedder.dimensions, dimensions)
-    return entry.embedding_model or embedder.model
+    if dimensions != embedding.dimensions:
+        raise DimensionMismatchError(embedding.dimensions, dimensions)
+    return entry.embedding_model or embedding.model
 
 
-def in_chunks(entries: Iterable[MemoryEntry], embedder: Embedder | None) -> Iterator[list[MemoryRow]]:
+def with_embedding(
+    row: MemoryRow, embedding: Embedding | None, vector: bytes | None = None, error: str | None = None
+) -> MemoryRow:
+    """Return *row* with a vector that *embedding* made of its content, or with the reason why there is none."""
+    return row._replace(
+        embedding=vector,
+        embedding_model=None if vector is None or embedding is None else embedding.model,
+        embedding_error=None if error is None else storable_text(error, _MAX_ERROR_CHARACTERS)[:255],
+    )
+
+
+def in_chunks(
+    entries: Iterable[MemoryEntry], embedding: Embedding | None, execution_id: str | None
+) -> Iterator[list[MemoryRow]]:
     """Yield the rows of *entries*, as many at a time as travel well as one statement; errors name the entry."""
-    rows: list[MemoryRow] = []
-    characters = 0
+    return split_rows(_located_rows(entries, embedding, execution_id))
+
+
+def _located_rows(
+    entries: Iterable[MemoryEntry], embedding: Embedding | None, execution_id: str | None
+) -> Iterator[MemoryRow]:
     for index, entry in enumerate(check_iterable(entries, "entries")):
         try:
-            row = memory_row(entry, embedder)
+            yield memory_row(entry, embedding, execution_id)
         except InvalidInputError as error:
             raise _located(error, f"entries[{index}]") from error
+
+
+def split_rows(all_rows: Iterable[MemoryRow]) -> Iterator[list[MemoryRow]]:
+    """Yield rows as many at a time as travel well as one statement."""
+    rows: list[MemoryRow] = []
+    characters = 0
+    for row in all_rows:
         rows.append(row)
         characters += len(row.content) + len(row.metadata)
         if len(rows) == CHUNK_ROWS or characters >= CHUNK_CHARACTERS:
@@ -189,7 +230,7 @@ def unique_rows(rows: Sequence[MemoryRow], keys: Sequence[Key]) -> UniqueRows:
 
 def array_parameters(unique: UniqueRows) -> list[object]:
     """
-    Return the parameters of the block `store_many` from its $4 on: the agent when it is one, then an array per column.
+    Return the parameters of the block `store_many` from its $3 on: the agent when it is one, then an array per column.
 
     A column that is its default in every row goes as an empty array.
     """

@@ -33,7 +33,7 @@ async def test_any_word_in_any_form_finds(client: PrismaAgentClient, agent: Agen
 
     assert [hit.content[:15] for hit in result] == ["The harbour fre", "In January the "]
     assert result.exact
-    assert all(0 < hit.score <= 1 and hit.parts == {"lexical": hit.score} for hit in result)
+    assert all(hit.parts.keys() == {"lexical", "recency", "importance"} for hit in result)
     assert result[0].score > result[1].score
     assert (await client.memories.get(result[0].id)) == result[0].memory
 
@@ -97,7 +97,7 @@ async def test_without_a_query_the_newest(client: PrismaAgentClient, agent: Agen
 
     assert [hit.content for hit in result] == ["1 days", "40 days", "400 days"]
     assert [hit.score for hit in result] == sorted((hit.score for hit in result), reverse=True)
-    assert result[0].parts == {"recency": pytest.approx(2 ** (-1 / 30), abs=1e-4)}
+    assert result[0].parts == {"recency": pytest.approx(2 ** (-1 / 30), abs=1e-4), "importance": 0.5}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from agentdb import DimensionMismatchError, InvalidInputError, MemoryEntry
+from agentdb.client.embedding import Embedding
 from agentdb.client.memory_rows import MemoryRow, UniqueRows, array_parameters, in_chunks, memory_row, unique_rows
 from agentdb.ids import keyed_uuid
 
@@ -22,7 +23,7 @@ class FakeEmbedder:
 
 
 def row(**fields: Any) -> MemoryRow:
-    return memory_row(MemoryEntry(**{"agent_id": "a", "content": "text", **fields}), None)
+    return memory_row(MemoryEntry(**{"agent_id": "a", "content": "text", **fields}), None, None)
 
 
 def made_unique(rows: list[MemoryRow]) -> UniqueRows:
@@ -52,7 +53,7 @@ def test_metadata_changed_after_the_entry_was_built_is_checked_again() -> None:
     entry.metadata["x"] = "\x00"
 
     with pytest.raises(InvalidInputError) as caught:
-        list(in_chunks([entry], None))
+        list(in_chunks([entry], None, None))
     assert caught.value.field == "entries[0].metadata.x"
 
 
@@ -64,7 +65,7 @@ def test_an_embedding_changed_after_the_entry_was_built_is_checked_again(vector:
     entry.embedding[:] = vector
 
     with pytest.raises(InvalidInputError) as caught:
-        list(in_chunks([entry], None))
+        list(in_chunks([entry], None, None))
     assert caught.value.field == "entries[0].embedding"
 
 
@@ -72,7 +73,7 @@ def test_an_embedding_changed_after_the_entry_was_built_is_checked_again(vector:
 def test_only_an_entry_is_an_entry(entry: Any) -> None:
     """A dict has to be made one first."""
     with pytest.raises(InvalidInputError, match="MemoryEntry"):
-        memory_row(entry, None)
+        memory_row(entry, None, None)
 
 
 def test_the_id_is_the_entrys_or_its_keys_or_new() -> None:
@@ -89,16 +90,17 @@ def test_the_id_is_the_entrys_or_its_keys_or_new() -> None:
 def test_an_embedding_is_as_long_as_the_embedders() -> None:
     """Without an embedder any length is, and the model is "unnamed" unless it is named."""
     entry = MemoryEntry(agent_id="a", content="text", embedding=[1, 2, 3])
+    embedding = Embedding(FakeEmbedder())
 
-    assert memory_row(entry, None).embedding_model == "unnamed"
+    assert memory_row(entry, None, None).embedding_model == "unnamed"
     with pytest.raises(DimensionMismatchError) as caught:
-        memory_row(entry, FakeEmbedder())
+        memory_row(entry, embedding, None)
     assert (caught.value.expected, caught.value.actual, caught.value.field) == (2, 3, "embedding")
     with pytest.raises(DimensionMismatchError) as caught:
-        list(in_chunks([entry], FakeEmbedder()))
+        list(in_chunks([entry], embedding, None))
     assert (caught.value.actual, caught.value.field) == (3, "entries[0].embedding")
     fitting = entry.model_copy(update={"embedding": [1.0, 2.0]})
-    assert memory_row(fitting, FakeEmbedder()).embedding_model == "fake"
+    assert memory_row(fitting, embedding, None).embedding_model == "fake"
     assert row(embedding_model="m").embedding_model is None
 
 
@@ -118,12 +120,12 @@ def test_a_column_of_defaults_travels_empty() -> None:
     """One agent goes as a scalar, defaults not at all."""
     plain = array_parameters(made_unique([row(content="a"), row(content="b")]))
     assert plain[0] == "a"
-    assert [bool(column) for column in plain[1:]] == [True, False, True, True, *[False] * 11, True]
+    assert [bool(column) for column in plain[1:]] == [True, False, True, True, *[False] * 13, True]
 
     full = array_parameters(
         made_unique(
             [
-                row(agent_id="x"),
+                row(agent_id="x")._replace(embedding_error="none came", execution_id="e"),
                 row(agent_id="y", metadata={"a": 1}, importance=1, memory_type="t", visibility="organization",
                     sensitive=True, pinned=True, embedding=[1], occurred_at="2026-01-01", expires_at="2026-01-01"),
                 row(agent_id="x"),
@@ -138,7 +140,7 @@ def test_a_batch_is_cut_by_rows_and_by_size() -> None:
     """1,000 rows, or what adds up to 4,000,000 characters."""
 
     def sizes(entries: Any) -> list[int]:
-        return [len(rows) for rows in in_chunks(entries, None)]
+        return [len(rows) for rows in in_chunks(entries, None, None)]
 
     assert sizes(MemoryEntry(agent_id="a", content=str(n)) for n in range(2001)) == [1000, 1000, 1]
     assert sizes([MemoryEntry(agent_id="a", content="x" * 1_000_000)] * 5) == [4, 1]

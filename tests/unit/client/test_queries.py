@@ -17,7 +17,7 @@ TABLES = r"agents|agent_memories|agent_tools|agent_executions|agent_metrics|lear
 
 def test_there_are_blocks() -> None:
     """The tests below look at something."""
-    assert FILES == ["agents", "executions", "memories", "metrics", "patterns", "tools"]
+    assert FILES == ["agents", "executions", "memories", "memory_search", "metrics", "patterns", "tools"]
     assert len(BLOCKS) > 30
 
 
@@ -61,7 +61,7 @@ def test_what_is_not_asked_for_is_written_out() -> None:
     """The rest is numbered anew; a text is never written, nor is the organization."""
     sql = "SELECT $1, $2, $3::text, $4, $5, $6, $2, $10"
 
-    assert write_out(sql, "x", None, True, 2.5, 10, 0, 0, 0, 1001) == (
+    assert write_out(sql, "x", None, True, 2.5, 10, 0, 0, 0, 16_001) == (
         "SELECT $1, $2, NULL::text, true, $3, 10, $2, $4",
-        ["x", 2.5, 1001],
+        ["x", 2.5, 16_001],
     )

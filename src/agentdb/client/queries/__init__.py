@@ -2,7 +2,8 @@
 Named SQL: what Prisma's query API cannot say, or says in more than one round trip.
 
 A file holds blocks, each opened by `-- name: …` and a line of purpose. `{{x}}` in a block stands for the text of the
-file's `-- fragment: x`. Every block takes the organization as $1; a test enumerates them.
+file's `-- fragment: x`, or of a file that its first line names: `-- uses: memories`. Every block takes the organization
+as $1; a test enumerates them.
 """
 
 from __future__ import annotations
@@ -13,25 +14,39 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["load_queries", "write_out"]
+__all__ = ["Written", "load_queries", "write_out"]
 
+_USES = re.compile(r"-- uses: (\w+)\n")
 _BLOCK = re.compile(r"^-- (name|fragment): (\w+)\n", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
 _PARAMETER = re.compile(r"\$(\d+)")
-_LARGEST_WRITTEN: Final = 1000
+_LARGEST_WRITTEN: Final = 16_000
+
+
+class Written(str):
+    """A text that `write_out` writes out: for what the planner has to know, as the predicate of an index."""
+
+    __slots__ = ()
 
 
 def load_queries(name: str) -> Mapping[str, str]:
     """Return the blocks of `<name>.sql` by their names."""
-    source = pkgutil.get_data(__name__, f"{name}.sql")
-    assert source is not None  # only a loader that cannot read data returns None
-    _, *parts = _BLOCK.split(source.decode())
+    return _load(name)[0]
+
+
+def _load(name: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return blocks and fragments of a file."""
+    data = pkgutil.get_data(__name__, f"{name}.sql")
+    assert data is not None  # only a loader that cannot read data returns None
+    source = data.decode()
+    uses = _USES.match(source)
     blocks: dict[str, str] = {}
-    fragments: dict[str, str] = {}
+    fragments = _load(uses[1])[1] if uses else {}
+    _, *parts = _BLOCK.split(source)
     for kind, block, text in zip(parts[0::3], parts[1::3], parts[2::3], strict=True):
         target = blocks if kind == "name" else fragments
         target[block] = re.sub(r"\{\{(\w+)\}\}", lambda match: fragments[match[1]], _COMMENT.sub("", text).strip())
-    return blocks
+    return blocks, fragments
 
 
 def write_out(sql: str, *arguments: object) -> tuple[str, list[object]]:
@@ -43,7 +58,7 @@ def write_out(sql: str, *arguments: object) -> tuple[str, list[object]]:
 
     Args:
         sql: A block; $1 stays, it is the organization.
-        arguments: The values of $2, $3 …: None, booleans and numbers up to 1000 are written out.
+        arguments: The values of $2, $3 …: None, booleans, whole numbers up to 16,000 and `Written` are written out.
     """
     constants = tuple(_written(argument) for argument in arguments)
     rest = [argument for argument, constant in zip(arguments, constants, strict=True) if constant is None]
@@ -55,6 +70,9 @@ def _written(argument: object) -> str | None:
         return "NULL"
     if isinstance(argument, int) and 0 <= argument <= _LARGEST_WRITTEN:
         return str(argument).lower()
+    if isinstance(argument, Written):
+        # an escape string means the same whatever the session's standard_conforming_strings
+        return "E'" + argument.replace("\\", "\\\\").replace("'", "\\'") + "'"
     return None
 
 

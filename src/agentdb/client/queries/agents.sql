@@ -1,17 +1,17 @@
 -- fragment: agent
 a.id, a.organization_id, a.name, a.version, a.category::text AS category, a.description, a.capabilities, a.data_sources,
-    a.metadata, a.status::text AS status, a.created_at, a.updated_at, a.last_seen_at
+    a.metadata, a.max_memories, a.status::text AS status, a.created_at, a.updated_at, a.last_seen_at
 
 -- name: register
 -- Insert an agent, or update the one of that name; no row when that one has another id than the one asked for.
 INSERT INTO agents AS a (organization_id, id, name, version, category, description, capabilities, data_sources, metadata,
-    last_seen_at)
-VALUES ($1, $2, $3, $4, $5::text::agent_category, $6, $7, $8, $9, now())
+    max_memories, last_seen_at)
+VALUES ($1, $2, $3, $4, $5::text::agent_category, $6, $7, $8, $9, $10, now())
 ON CONFLICT (organization_id, name) DO UPDATE
 SET version = EXCLUDED.version, category = EXCLUDED.category, description = EXCLUDED.description,
     capabilities = EXCLUDED.capabilities, data_sources = EXCLUDED.data_sources, metadata = EXCLUDED.metadata,
-    status = 'active', updated_at = now(), last_seen_at = now()
-WHERE a.id = EXCLUDED.id OR NOT $10
+    max_memories = EXCLUDED.max_memories, status = 'active', updated_at = now(), last_seen_at = now()
+WHERE a.id = EXCLUDED.id OR NOT $11
 RETURNING {{agent}}
 
 -- name: get

@@ -1,14 +1,23 @@
 -- fragment: memory
 m.id::text AS id, m.agent_id, m.content, m.metadata, m.importance, m.memory_type, m.visibility::text AS visibility,
-    m.sensitive, m.pinned, m.embedding_model, m.execution_id::text AS execution_id, m.created_at, m.occurred_at,
+    m.sensitive, m.pinned, m.embedding_model, m.embedding_error, m.execution_id::text AS execution_id, m.created_at, m.occurred_at,
     m.expires_at, m.superseded_by_id::text AS superseded_by, m.store_count, m.access_count, m.last_accessed_at
 
 -- fragment: living
 m.superseded_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > now())
 
--- fragment: filters
-($4::text IS NULL OR m.memory_type = $4) AND ($5::float8 IS NULL OR m.importance >= $5)
-    AND ($6::timestamptz IS NULL OR m.occurred_at >= $6) AND ($7::timestamptz IS NULL OR m.occurred_at < $7)
+-- fragment: scope
+-- Whose memories ($2, with $3 also what others share; everybody's if $4), and what narrows them.
+m.organization_id = $1 AND ($4 OR m.agent_id = $2 OR $3 AND m.visibility = 'organization')
+    AND ($5::text IS NULL OR m.memory_type = $5) AND ($6::float8 IS NULL OR m.importance >= $6)
+    AND ($7::timestamptz IS NULL OR m.occurred_at >= $7) AND ($8::timestamptz IS NULL OR m.occurred_at < $8)
+    AND ($9::jsonpath IS NULL OR m.metadata @@ $9)
+
+-- fragment: living_then
+-- Living now or, with $10, then: what was superseded since counts, what has expired never does.
+CASE WHEN $10::timestamptz IS NULL THEN m.superseded_at IS NULL
+        ELSE m.created_at <= $10 AND (m.superseded_at IS NULL OR m.superseded_at > $10) END
+    AND (m.expires_at IS NULL OR m.expires_at > now())
 
 -- fragment: revived
 CASE WHEN m.expires_at <= now() AND m.id <> EXCLUDED.id THEN
@@ -17,7 +26,7 @@ CASE WHEN m.expires_at <= now() AND m.id <> EXCLUDED.id THEN
 -- An equal memory is there. A living one is counted, unless duplicates are refused ($2): then the count breaks its CHECK,
 -- which undoes the whole statement. An expired one becomes the new memory, except when it is the very write that is being
 -- retried; it keeps its id when a superseded memory points to it. A write that landed before under its own id, and was
--- superseded since, is not counted again.
+-- superseded since, is not counted again. An embedding that the one that is there lacks is added to it.
 ON CONFLICT (organization_id, agent_id, content_hash) WHERE superseded_at IS NULL DO UPDATE
 SET id = CASE
         WHEN m.expires_at <= now() AND NOT EXISTS (
@@ -37,8 +46,11 @@ SET id = CASE
     visibility = {{revived}} EXCLUDED.visibility ELSE m.visibility END,
     sensitive = {{revived}} EXCLUDED.sensitive ELSE m.sensitive END,
     pinned = {{revived}} EXCLUDED.pinned ELSE m.pinned END,
-    embedding = {{revived}} EXCLUDED.embedding ELSE m.embedding END,
-    embedding_model = {{revived}} EXCLUDED.embedding_model ELSE m.embedding_model END,
+    embedding = {{revived}} EXCLUDED.embedding ELSE coalesce(m.embedding, EXCLUDED.embedding) END,
+    embedding_model = CASE WHEN m.expires_at <= now() AND m.id <> EXCLUDED.id OR m.embedding IS NULL THEN EXCLUDED.embedding_model
+        ELSE m.embedding_model END,
+    embedding_error = CASE WHEN m.expires_at <= now() AND m.id <> EXCLUDED.id OR m.embedding IS NULL THEN EXCLUDED.embedding_error
+        END,
     execution_id = {{revived}} EXCLUDED.execution_id ELSE m.execution_id END,
     access_count = {{revived}} 0 ELSE m.access_count END,
     last_accessed_at = {{revived}} NULL ELSE m.last_accessed_at END,
@@ -49,11 +61,11 @@ SET id = CASE
 
 -- name: store
 -- Store one memory; its id is that of the equal one if there is one.
-INSERT INTO agent_memories AS m (organization_id, execution_id, id, agent_id, content, content_hash, metadata, importance,
-    memory_type, visibility, sensitive, pinned, embedding, embedding_model, occurred_at, expires_at, store_count,
-    created_at, updated_at)
-VALUES ($1, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::memory_visibility, $12, $13, $14::vector, $15,
-    coalesce($16::timestamptz, statement_timestamp()), $17, $18, statement_timestamp(), statement_timestamp())
+INSERT INTO agent_memories AS m (organization_id, id, agent_id, content, content_hash, metadata, importance, memory_type,
+    visibility, sensitive, pinned, embedding, embedding_model, embedding_error, execution_id, occurred_at, expires_at,
+    store_count, created_at, updated_at)
+VALUES ($1, $3, $4, $5, $6, $7, $8, $9, $10::text::memory_visibility, $11, $12, $13::vector, $14, $15, $16,
+    coalesce($17::timestamptz, statement_timestamp()), $18, $19, statement_timestamp(), statement_timestamp())
 {{on_duplicate}}
 RETURNING m.id::text AS id
 
@@ -62,18 +74,18 @@ RETURNING m.id::text AS id
 -- has an xmax, one that was inserted has none). 1,000 rows take 2 ms less than with every id, and 3 ms less than with
 -- every array: an empty one stands for its column's default, for unnest fills it up with NULL.
 WITH stored AS (
-INSERT INTO agent_memories AS m (organization_id, execution_id, id, agent_id, content, content_hash, metadata, importance,
-    memory_type, visibility, sensitive, pinned, embedding, embedding_model, occurred_at, expires_at, store_count,
-    created_at, updated_at)
-SELECT $1, $3, e.id, coalesce(e.agent_id, $4), e.content, e.content_hash, coalesce(e.metadata, '{}')::jsonb,
+INSERT INTO agent_memories AS m (organization_id, id, agent_id, content, content_hash, metadata, importance, memory_type,
+    visibility, sensitive, pinned, embedding, embedding_model, embedding_error, execution_id, occurred_at, expires_at,
+    store_count, created_at, updated_at)
+SELECT $1, e.id, coalesce(e.agent_id, $3), e.content, e.content_hash, coalesce(e.metadata, '{}')::jsonb,
     coalesce(e.importance, 0.5), coalesce(e.memory_type, 'general'), coalesce(e.visibility, 'agent')::memory_visibility,
-    coalesce(e.sensitive, false), coalesce(e.pinned, false), e.embedding, e.embedding_model,
-    coalesce(e.occurred_at, at.moment), e.expires_at, coalesce(e.store_count, 1), at.moment, at.moment
-FROM unnest($5::uuid[], $6::text[], $7::text[], $8::bytea[], $9::text[], $10::float8[], $11::text[], $12::text[],
-    $13::boolean[], $14::boolean[], $15::vector[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::integer[],
-    $20::integer[])
+    coalesce(e.sensitive, false), coalesce(e.pinned, false), e.embedding, e.embedding_model, e.embedding_error,
+    e.execution_id, coalesce(e.occurred_at, at.moment), e.expires_at, coalesce(e.store_count, 1), at.moment, at.moment
+FROM unnest($4::uuid[], $5::text[], $6::text[], $7::bytea[], $8::text[], $9::float8[], $10::text[], $11::text[],
+    $12::boolean[], $13::boolean[], $14::vector[], $15::text[], $16::text[], $17::uuid[], $18::timestamptz[],
+    $19::timestamptz[], $20::integer[], $21::integer[])
     AS e (id, agent_id, content, content_hash, metadata, importance, memory_type, visibility, sensitive, pinned,
-        embedding, embedding_model, occurred_at, expires_at, store_count, position),
+        embedding, embedding_model, embedding_error, execution_id, occurred_at, expires_at, store_count, position),
     -- A microsecond apart, in the order given: "newest first" is then answered by the index alone.
     LATERAL (SELECT statement_timestamp() + e.position * interval '1 microsecond') AS at (moment)
 {{on_duplicate}}
@@ -91,46 +103,39 @@ SELECT {{memory}} FROM agent_memories AS m
 WHERE m.organization_id = $1 AND m.id = $2
     AND ($3 OR m.expires_at IS NULL OR m.expires_at > now()) AND ($4 OR m.superseded_at IS NULL)
 
--- name: list
--- An agent's own memories, newest first, straight from the index (organization_id, agent_id, created_at DESC).
+-- name: history
+-- All versions of a memory: those that it superseded, and those that superseded it, oldest first.
+WITH RECURSIVE newer (id, next) AS (
+    SELECT m.id, m.superseded_by_id FROM agent_memories AS m WHERE m.organization_id = $1 AND m.id = $2
+    UNION
+    SELECT m.id, m.superseded_by_id FROM agent_memories AS m JOIN newer ON m.id = newer.next WHERE m.organization_id = $1
+),
+older (id) AS (
+    SELECT id FROM newer
+    UNION
+    SELECT m.id FROM agent_memories AS m JOIN older ON m.superseded_by_id = older.id WHERE m.organization_id = $1
+)
 SELECT {{memory}} FROM agent_memories AS m
-WHERE m.organization_id = $1 AND m.agent_id = $2
-    AND ($3 OR m.expires_at IS NULL OR m.expires_at > now()) AND ($4 OR m.superseded_at IS NULL)
-    AND ($5::text IS NULL OR m.memory_type = $5) AND ($6::float8 IS NULL OR m.importance >= $6)
-ORDER BY m.created_at DESC, m.id DESC LIMIT $7 OFFSET $8
+WHERE m.organization_id = $1 AND m.id IN (SELECT id FROM older) AND (m.expires_at IS NULL OR m.expires_at > now())
+ORDER BY m.superseded_at NULLS LAST, m.created_at, m.id
 
--- name: list_with_shared
--- An agent's own memories and those shared with the organization, newest first.
+-- name: list
+-- Memories, newest first, those of one agent straight from the index (organization_id, agent_id, created_at DESC).
 SELECT {{memory}} FROM agent_memories AS m
-WHERE m.organization_id = $1 AND (m.agent_id = $2 OR m.visibility = 'organization')
-    AND ($3 OR m.expires_at IS NULL OR m.expires_at > now()) AND ($4 OR m.superseded_at IS NULL)
-    AND ($5::text IS NULL OR m.memory_type = $5) AND ($6::float8 IS NULL OR m.importance >= $6)
-ORDER BY m.created_at DESC, m.id DESC LIMIT $7 OFFSET $8
+WHERE {{scope}} AND ($11 OR m.expires_at IS NULL OR m.expires_at > now())
+    AND CASE WHEN $10::timestamptz IS NULL THEN $12 OR m.superseded_at IS NULL
+        ELSE m.created_at <= $10 AND ($12 OR m.superseded_at IS NULL OR m.superseded_at > $10) END
+ORDER BY m.created_at DESC, m.id DESC LIMIT $13 OFFSET $14
 
 -- name: count
--- Living memories, of one agent or of the organization.
-SELECT count(*) AS count FROM agent_memories AS m
-WHERE m.organization_id = $1 AND ($2::text IS NULL OR m.agent_id = $2)
-    AND ($3::text IS NULL OR m.memory_type = $3) AND {{living}}
-
--- name: search
--- Memories that hold any word of the query, ranked by how many of them and how often, as x / (x + 1) (that is the 32).
--- plainto_tsquery strips stop words and joins the rest by '&'; ranked retrieval wants them joined by '|'. Within a word
--- the text ' & ' cannot occur. Of 231 questions about long dialogues, the first ten hits hold 0.60 of the answers by
--- ts_rank, 0.57 by ts_rank_cd, and less by either once it is divided by the length.
-WITH query AS (SELECT replace(plainto_tsquery('english', $9)::text, ''' & ''', ''' | ''')::tsquery AS words)
-SELECT {{memory}}, ts_rank(m.content_tsv, query.words, 32)::float8 AS relevance
-FROM agent_memories AS m, query
-WHERE m.organization_id = $1 AND (m.agent_id = $2 OR $3 AND m.visibility = 'organization')
-    AND m.content_tsv @@ query.words AND {{living}} AND {{filters}}
-ORDER BY relevance DESC, m.created_at DESC, m.id DESC LIMIT $8
+-- Living memories.
+SELECT count(*) AS count FROM agent_memories AS m WHERE {{scope}} AND {{living_then}}
 
 -- name: recent
--- The newest memories, for a search without a query.
+-- The newest memories, or the most important ($11), for a search without a query.
 SELECT {{memory}} FROM agent_memories AS m
-WHERE m.organization_id = $1 AND (m.agent_id = $2 OR $3 AND m.visibility = 'organization')
-    AND {{living}} AND {{filters}}
-ORDER BY m.occurred_at DESC, m.id DESC LIMIT $8
+WHERE {{scope}} AND {{living_then}}
+ORDER BY CASE WHEN $11 THEN m.importance END DESC, m.occurred_at DESC, m.id DESC LIMIT $12
 
 -- name: lock
 -- One living memory, locked until the transaction ends.
@@ -142,12 +147,13 @@ UPDATE agent_memories AS m SET superseded_by_id = $3, superseded_at = now(), upd
 WHERE m.organization_id = $1 AND m.id = $2
 
 -- name: update
--- Rewrite a memory; another content drops the old one's embedding.
+-- Rewrite a memory; another content takes another embedding, or none.
 UPDATE agent_memories AS m
 SET content = $3, content_hash = $4, metadata = $5, importance = $6, memory_type = $7,
     visibility = $8::text::memory_visibility, sensitive = $9, pinned = $10, occurred_at = $11, expires_at = $12,
-    embedding = CASE WHEN m.content = $3 THEN m.embedding END,
-    embedding_model = CASE WHEN m.content = $3 THEN m.embedding_model END, updated_at = now()
+    embedding = CASE WHEN m.content = $3 THEN m.embedding ELSE $13::vector END,
+    embedding_model = CASE WHEN m.content = $3 THEN m.embedding_model ELSE $14 END,
+    embedding_error = CASE WHEN m.content = $3 THEN m.embedding_error ELSE $15 END, updated_at = now()
 WHERE m.organization_id = $1 AND m.id = $2 RETURNING {{memory}}
 
 -- name: delete
@@ -158,3 +164,96 @@ WITH RECURSIVE history (id) AS (
     SELECT m.id FROM agent_memories AS m JOIN history ON m.superseded_by_id = history.id WHERE m.organization_id = $1
 )
 DELETE FROM agent_memories WHERE organization_id = $1 AND id IN (SELECT id FROM history)
+
+-- name: forget
+-- Delete memories whatever their state, together with the older versions that they superseded.
+WITH RECURSIVE doomed (id) AS (
+    SELECT m.id FROM agent_memories AS m WHERE {{scope}} AND ($10::timestamptz IS NULL OR m.created_at < $10)
+    UNION
+    SELECT m.id FROM agent_memories AS m JOIN doomed ON m.superseded_by_id = doomed.id WHERE m.organization_id = $1
+)
+DELETE FROM agent_memories WHERE organization_id = $1 AND id IN (SELECT id FROM doomed)
+
+-- name: forgettable
+-- How many memories `forget` would delete.
+WITH RECURSIVE doomed (id) AS (
+    SELECT m.id FROM agent_memories AS m WHERE {{scope}} AND ($10::timestamptz IS NULL OR m.created_at < $10)
+    UNION
+    SELECT m.id FROM agent_memories AS m JOIN doomed ON m.superseded_by_id = doomed.id WHERE m.organization_id = $1
+)
+SELECT count(*) AS count FROM doomed
+
+-- fragment: expired
+SELECT m.id FROM agent_memories AS m WHERE m.organization_id = $1 AND m.expires_at <= now() AND ($3::text IS NULL OR m.agent_id = $3) LIMIT $2
+
+-- fragment: surplus
+-- Of each agent that has a limit, the least valuable of what is too much. Value: half importance, three tenths recency of the
+-- last time it was of use (half-life 30 days), two tenths how often.
+SELECT id FROM (
+        SELECT m.id, m.pinned, a.max_memories, row_number() OVER (PARTITION BY m.agent_id ORDER BY m.pinned DESC,
+            0.5 * m.importance + 0.3 * exp(greatest(-700, -ln(2::float8) * greatest(0, extract(epoch FROM now()
+                - greatest(m.occurred_at, m.last_accessed_at))::float8) / 2592000)) + 0.2 * m.access_count / (1 + m.access_count)::float8 DESC,
+            m.created_at DESC, m.id DESC) AS place
+        FROM agents AS a JOIN agent_memories AS m ON m.organization_id = $1 AND m.agent_id = a.id
+        WHERE a.organization_id = $1 AND a.max_memories IS NOT NULL AND ($3::text IS NULL OR a.id = $3) AND {{living}}
+    ) AS valued
+    WHERE place > max_memories AND NOT pinned LIMIT $2
+
+-- name: sweep_expired
+-- Delete some of what has expired, together with the older versions that it superseded.
+WITH RECURSIVE doomed (id) AS (
+    ({{expired}})
+    UNION
+    SELECT m.id FROM agent_memories AS m JOIN doomed ON m.superseded_by_id = doomed.id WHERE m.organization_id = $1
+)
+DELETE FROM agent_memories WHERE organization_id = $1 AND id IN (SELECT id FROM doomed)
+
+-- name: sweep_surplus
+-- Delete some of what agents have too much of, together with the older versions that it superseded.
+WITH RECURSIVE doomed (id) AS (
+    ({{surplus}})
+    UNION
+    SELECT m.id FROM agent_memories AS m JOIN doomed ON m.superseded_by_id = doomed.id WHERE m.organization_id = $1
+)
+DELETE FROM agent_memories WHERE organization_id = $1 AND id IN (SELECT id FROM doomed)
+
+-- name: sweepable
+-- How much a sweep would delete, older versions aside.
+SELECT (SELECT count(*) FROM ({{expired}}) AS expired) AS expired, (SELECT count(*) FROM ({{surplus}}) AS surplus) AS surplus
+
+-- name: accessed
+-- Count recalls; in the order of their ids, so that two who count wait for each other in one direction only.
+WITH found AS MATERIALIZED (
+    SELECT m.id, e.count, e.last_at
+    FROM unnest($2::uuid[], $3::integer[], $4::timestamptz[]) AS e (id, count, last_at)
+        JOIN agent_memories AS m ON m.organization_id = $1 AND m.id = e.id
+    ORDER BY m.id FOR NO KEY UPDATE OF m
+)
+UPDATE agent_memories AS m SET access_count = m.access_count + found.count,
+    last_accessed_at = greatest(m.last_accessed_at, found.last_at)
+FROM found WHERE m.organization_id = $1 AND m.id = found.id
+
+-- name: to_embed
+-- Memories after $2 whose embedding another model made, or nothing did (these alone, with $6), in the order of their ids.
+SELECT m.id::text AS id, m.content FROM agent_memories AS m
+WHERE m.organization_id = $1 AND m.id > $2::uuid AND ($3::text IS NULL OR m.agent_id = $3)
+    AND (m.embedding IS NULL OR NOT $6::boolean AND (m.embedding_model <> $4 OR m.embedding_dimensions <> $5))
+    AND (m.expires_at IS NULL OR m.expires_at > now())
+ORDER BY m.id LIMIT $7
+
+-- name: to_embed_count
+-- How many these are.
+SELECT count(*) AS count FROM agent_memories AS m
+WHERE m.organization_id = $1 AND m.id > $2::uuid AND ($3::text IS NULL OR m.agent_id = $3)
+    AND (m.embedding IS NULL OR NOT $6::boolean AND (m.embedding_model <> $4 OR m.embedding_dimensions <> $5))
+    AND (m.expires_at IS NULL OR m.expires_at > now())
+
+-- name: embedded
+-- Give memories their embeddings, or note why they have none; of those whose content is still what was embedded.
+UPDATE agent_memories AS m SET
+    embedding = CASE WHEN e.error IS NULL THEN e.embedding ELSE m.embedding END,
+    embedding_model = CASE WHEN e.error IS NULL THEN $2 ELSE m.embedding_model END,
+    embedding_error = CASE WHEN e.error IS NOT NULL AND m.embedding IS NULL THEN e.error END,
+    updated_at = now()
+FROM unnest($3::uuid[], $4::text[], $5::vector[], $6::text[]) AS e (id, content, embedding, error)
+WHERE m.organization_id = $1 AND m.id = e.id AND m.content = e.content

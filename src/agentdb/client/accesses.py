@@ -1,0 +1,123 @@
+"""How often memories were recalled: counted as they are found, written a moment later."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from agentdb.errors import AgentDBError
+
+__all__ = ["Access", "Accesses"]
+
+logger = logging.getLogger("agentdb.client")
+
+_MOST_AT_ONCE: Final = 1000
+_PATIENCE: Final = 20
+"""How many times longer to wait after a failure."""
+
+
+class Access(NamedTuple):
+    """Recalls of one memory that are not in the database yet: how many, and the last."""
+
+    times: int
+    last_at: datetime
+
+
+class Accesses:
+    """
+    Counts the recalls of one organization's memories, off the path of those who recall.
+
+    A search neither waits for the counting nor makes a statement of it: what has gathered is written by a task of its
+    own, *delay_seconds* after the first. A process that is killed loses what it counted since then; a database that
+    cannot be reached keeps it waiting for the next time. Readers in this process see the counts at once, by `pending`.
+
+    Args:
+        write: Adds counts to the memories of these ids.
+        delay_seconds: How long recalls gather.
+    """
+
+    def __init__(
+        self, write: Callable[[Sequence[str], Sequence[Access]], Awaitable[object]], delay_seconds: float
+    ) -> None:
+        self._write = write
+        self._delay = delay_seconds
+        self._gathered: dict[str, Access] = {}
+        self._leaving: dict[str, Access] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def note(self, memory_ids: Iterable[str]) -> None:
+        """Count a recall of each."""
+        now = datetime.now(UTC)
+        gathered = self._gathered
+        for memory_id in memory_ids:
+            known = gathered.get(memory_id)
+            gathered[memory_id] = Access(1 if known is None else known.times + 1, now)
+        if gathered and self._timer is None and self._task is None:
+            self._wait()
+
+    def pending(self, memory_id: str) -> Access | None:
+        """Return what was counted for a memory and is not in the database yet."""
+        if not self._gathered and not self._leaving:
+            return None
+        return _sum(self._leaving.get(memory_id), self._gathered.get(memory_id))
+
+    async def flush(self) -> None:
+        """Write what has gathered, now; after it nothing is on its way."""
+        self._stop_waiting()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+            self._stop_waiting()
+        await self._write_gathered()
+        self._stop_waiting()
+
+    def forget(self) -> None:
+        """Drop what was counted: its event loop is gone, or it is another process's."""
+        self._gathered, self._leaving, self._timer, self._task = {}, {}, None, None
+
+    def _wait(self, times: int = 1) -> None:
+        self._timer = asyncio.get_running_loop().call_later(times * self._delay, self._start)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _start(self) -> None:
+        self._timer = None
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            await self._write_gathered()
+        finally:
+            self._task = None
+        if self._gathered:
+            self._wait(_PATIENCE)
+
+    async def _write_gathered(self) -> None:
+        while self._gathered:
+            ids = list(self._gathered)[:_MOST_AT_ONCE]
+            self._leaving = {memory_id: self._gathered.pop(memory_id) for memory_id in ids}
+            try:
+                await self._write(ids, list(self._leaving.values()))
+            except BaseException as error:
+                for memory_id, access in self._leaving.items():
+                    total = _sum(access, self._gathered.get(memory_id))
+                    assert total is not None  # one of the two is there
+                    self._gathered[memory_id] = total
+                if not isinstance(error, AgentDBError):
+                    raise
+                logger.warning("recalls could not be counted yet", extra={"memories": len(self._gathered)})
+                return
+            finally:
+                self._leaving = {}
+
+
+def _sum(one: Access | None, other: Access | None) -> Access | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return Access(one.times + other.times, max(one.last_at, other.last_at))
