@@ -63,16 +63,16 @@ RETURN CASE
     ELSE format(''' a%s''', to_hex(hashtextextended(agent, hashtextextended(organization, 0))))
 END::tsquery;
 
--- The memories in scope. PostgreSQL writes this into the query that calls it. `|| ''` keeps the planner from reading the whole
--- organization by another index for each of the words.
+-- The memories in scope that hold *terms*, which the scope is a part of. PostgreSQL writes this into the query that calls it.
+-- OFFSET 0 keeps it from reading the whole organization by another index for each of the words.
 CREATE FUNCTION agent_memories_in_scope(
-    organization text, agent text, with_shared boolean, kind text, least_importance double precision,
+    terms tsquery, organization text, agent text, with_shared boolean, kind text, least_importance double precision,
     since timestamptz, until timestamptz, as_of timestamptz, condition jsonpath
 )
 RETURNS SETOF agent_memories LANGUAGE sql STABLE
 AS $$
-    SELECT m.* FROM agent_memories AS m
-    WHERE m.organization_id || '' = organization AND (m.agent_id = agent OR with_shared AND m.visibility = 'organization')
+    SELECT m.* FROM (SELECT * FROM agent_memories WHERE content_tsv @@ terms OFFSET 0) AS m
+    WHERE m.organization_id = organization AND (m.agent_id = agent OR with_shared AND m.visibility = 'organization')
         AND CASE WHEN as_of IS NULL THEN m.superseded_at IS NULL
             ELSE m.created_at <= as_of AND (m.superseded_at IS NULL OR m.superseded_at > as_of) END
         AND (m.expires_at IS NULL OR m.expires_at > now())
@@ -124,9 +124,8 @@ BEGIN
             SELECT m.id, ts_rank(m.content_tsv, terms.term)::float8 AS frequency, length(m.content_tsv)::float8 AS length,
                 m.importance, m.memory_type, m.occurred_at, m.pinned
             FROM agent_memories_in_scope(
-                organization, agent, with_shared, kind, least_importance, since, until, as_of, condition
+                scope && terms.term, organization, agent, with_shared, kind, least_importance, since, until, as_of, condition
             ) AS m
-            WHERE m.content_tsv @@ (scope && terms.term)
             LIMIT enough
         ) AS found
     ),
@@ -139,9 +138,8 @@ BEGIN
         ) AS frequent, LATERAL (
             SELECT m.id, m.content_tsv, m.importance, m.memory_type, m.occurred_at, m.pinned
             FROM agent_memories_in_scope(
-                organization, agent, with_shared, kind, least_importance, since, until, as_of, condition
+                scope && frequent.terms, organization, agent, with_shared, kind, least_importance, since, until, as_of, condition
             ) AS m
-            WHERE m.content_tsv @@ (scope && frequent.terms)
             LIMIT enough
         ) AS found
     ),
@@ -192,8 +190,8 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-    SELECT m.id FROM agent_memories AS m
-    WHERE m.content_tsv @@ scope AND m.metadata @@ condition AND m.organization_id || '' = organization
+    SELECT m.id FROM (SELECT * FROM agent_memories WHERE content_tsv @@ scope AND metadata @@ condition OFFSET 0) AS m
+    WHERE m.organization_id = organization
         AND (agent IS NULL OR m.agent_id = agent OR with_shared AND m.visibility = 'organization')
     LIMIT most;
 END

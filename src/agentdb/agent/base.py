@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from agentdb.client.client import PrismaAgentClient
     from agentdb.client.executions import RunningExecution
+    from agentdb.client.filters import Where
     from agentdb.client.memories import SearchOptions
     from agentdb.models import LearningPattern, SearchResult
 
@@ -196,6 +197,17 @@ class EnhancedAgentBase(ABC):
     async def recall(self, query: str | None = None, limit: int = 10, **options: Unpack[SearchOptions]) -> SearchResult:
         """Return the memories that fit *query* best, or the newest; see `Memories.search`."""
         return await self.client.memories.search(self.id, query, limit=limit, **options)
+
+    async def forget(self, where: Where | None = None, *, memory_type: str | None = None, dry_run: bool = False) -> int:
+        """
+        Delete memories of this agent, all without a condition, and return how many; see `Memories.forget`.
+
+        Args:
+            where: Only those whose metadata this fits, as in `recall`.
+            memory_type: Only those of this type.
+            dry_run: Delete nothing, only count.
+        """
+        return await self.client.memories.forget(where, agent_id=self.id, memory_type=memory_type, dry_run=dry_run)
 
     async def record_metric(self, name: str, value: float, unit: str = "") -> None:
         """Record one point; see `Metrics.record`."""

@@ -51,7 +51,7 @@ def bucket_edges(now: datetime, hours: float, bucket: str, zone: tzinfo) -> list
 def _even_edges(begin: datetime, now: datetime, bucket: str, zone: tzinfo) -> list[datetime]:
     width = timedelta(minutes=_MINUTES[bucket])
     local = now.astimezone(zone)
-    # Backwards by the part of the bucket that has passed: exact also in an hour that the clock shows twice. From now and
+    # Backwards by the part of the bucket that has passed: exact also in an hour that the clock shows twice. From now,
     # not from the begin: where a clock is changed by half an hour, no edge may depend on how far back one looks.
     minutes = local.hour * 60 + local.minute
     passed = timedelta(minutes=minutes % _MINUTES[bucket], seconds=local.second, microseconds=local.microsecond)

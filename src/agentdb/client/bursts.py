@@ -78,6 +78,7 @@ class Bursts(Generic[Item, Result]):
         if lane.gathered and not lane.loop.is_closed():
             lane.is_busy = True
             lane.task = Context().run(lane.loop.create_task, self._send_gathered(lane))
+            lane.task.add_done_callback(lane.clear_up_after)
 
     async def _send_gathered(self, lane: _Lane[Item, Result]) -> None:
         try:
@@ -91,9 +92,7 @@ class Bursts(Generic[Item, Result]):
                 # Whoever just got a result may put the next item: in this burst's successor, not in the one after it.
                 await asyncio.sleep(0)
         finally:
-            lane.is_busy = False
-            lane.give_up(lane.gathered)
-            lane.gathered.clear()
+            lane.end()
 
     async def _send_burst(self, lane: _Lane[Item, Result], burst: list[_Waiter[Item, Result]]) -> None:
         outcomes: Sequence[Result | BaseException]
@@ -154,6 +153,18 @@ class _Lane(Generic[Item, Result]):
         """Whether somebody cancelled the background task itself, as the end of `asyncio.run` does."""
         task = asyncio.current_task(self.loop)
         return task is not None and task.cancelling() > 0
+
+    def end(self) -> None:
+        """Let the next call go at once. Who is still waiting will not be sent: the background task was cancelled."""
+        self.is_busy = False
+        self.task = None
+        self.give_up(self.gathered)
+        self.gathered.clear()
+
+    def clear_up_after(self, task: asyncio.Task[None]) -> None:
+        """End what *task* did not: one that is cancelled before its first step runs nothing, not even a `finally`."""
+        if task.cancelled() and self.task is task:
+            self.end()
 
     def give_up(self, waiters: Iterable[_Waiter[Item, Result]]) -> None:
         """Cancel *waiters*: there will be no send for them."""

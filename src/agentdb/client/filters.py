@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 from agentdb.errors import InvalidInputError
 from agentdb.validation import UnstorableError, check_characters
 
-__all__ = ["Where", "filter_path"]
+__all__ = ["Where", "filter_path", "is_indexed"]
 
 Where = Mapping[str, Any]
 """A filter: `{"key": value}` or `{"key": {"gte": 1, "lt": 5}}`, combined by "AND", "OR" and "NOT"."""
@@ -57,6 +57,27 @@ def filter_path(where: Where | None, field: str = "where") -> str | None:
         return None
     path = _mapping(where, _Spot(field, 0, _Budget()))
     return f"strict {path}" if where else None
+
+
+def is_indexed(where: Where | None) -> bool:
+    """Whether an index can tell most of what *where*, a filter that `filter_path` took, does not select."""
+    return bool(where) and any(_is_indexed(key, condition) for key, condition in (where or {}).items())
+
+
+def _is_indexed(key: str, condition: Any) -> bool:
+    if key == "NOT":
+        return False
+    if key in ("AND", "OR"):
+        parts = [condition] if isinstance(condition, Mapping) else list(condition)
+        return bool(parts) and (all if key == "OR" else any)(is_indexed(part) for part in parts)
+    if not isinstance(condition, Mapping):
+        return _is_scalar(condition)
+    listed = condition.get("in", ())
+    return ("eq" in condition and _is_scalar(condition["eq"])) or (bool(listed) and all(map(_is_scalar, listed)))
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, str) or not isinstance(value, Collection)
 
 
 class _Budget:

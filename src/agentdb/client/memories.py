@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agentdb.client.memory_search import MemorySearch, Order, SearchOptions
 from agentdb.client.memory_store import MemoryChanges, MemoryStore, OnDuplicate
+from agentdb.client.memory_transfer import MemoryTransfer
 from agentdb.client.memory_upkeep import MemoryUpkeep, Progress, Reembedded, Swept
 
 __all__ = [
@@ -18,7 +19,7 @@ __all__ = [
 ]
 
 
-class Memories(MemorySearch, MemoryStore, MemoryUpkeep):
+class Memories(MemorySearch, MemoryStore, MemoryTransfer, MemoryUpkeep):
     """
     What agents remember.
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["memory_of", "ranked_hit", "recent_hit"]
 
-_RANKING = ("lexical", "semantic", "cosine", "recency", "score", "is_exact")
+# The columns of the fragment `memory`, in its order: what rows begin with.
+_FIELDS = tuple(Memory.model_fields)
 
 
 def memory_of(record: Record, accesses: Accesses) -> Memory:
@@ -26,18 +27,26 @@ def memory_of(record: Record, accesses: Accesses) -> Memory:
         record: The row.
         accesses: What was counted since and is not in the row yet.
     """
-    return _memory(dict(record.items()), accesses)
+    values: dict[str, Any] = dict(zip(_FIELDS, record, strict=False))
+    values["metadata"] = parse_json(values["metadata"])
+    access = accesses.pending(values["id"])
+    if access is not None:
+        values["access_count"] += access.times
+        values["last_accessed_at"] = access.last_at
+    return from_row(Memory, values)
 
 
 def ranked_hit(record: Record, accesses: Accesses, *, has_words: bool) -> MemoryHit:
     """Return the hit that a row of the block `search` is; *has_words*: words were searched for."""
-    values = dict(record.items())
-    lexical, semantic, cosine, age, score, _ = (values.pop(name) for name in _RANKING)
-    parts = {"lexical": lexical} if has_words else {}
+    memory = memory_of(record, accesses)
+    parts = {"lexical": record["lexical"]} if has_words else {}
+    semantic = record["semantic"]
     if semantic is not None:
-        parts |= {"semantic": semantic, "cosine": max(cosine or 0.0, 0.0)}
-    memory = _memory(values, accesses)
-    return _hit(memory, score, parts | {"recency": age, "importance": memory.importance})
+        parts["semantic"] = semantic
+        parts["cosine"] = max(record["cosine"] or 0.0, 0.0)
+    parts["recency"] = record["recency"]
+    parts["importance"] = memory.importance
+    return _hit(memory, record["score"], parts)
 
 
 def recent_hit(
@@ -48,15 +57,6 @@ def recent_hit(
     half_life = weights.half_lives.get(memory.memory_type, weights.half_life)
     age = 1.0 if memory.pinned else recency(memory.occurred_at, now, half_life)
     return _hit(memory, memory.importance if by_importance else age, {"recency": age, "importance": memory.importance})
-
-
-def _memory(values: dict[str, Any], accesses: Accesses) -> Memory:
-    values["metadata"] = parse_json(values["metadata"])
-    access = accesses.pending(values["id"])
-    if access is not None:
-        values["access_count"] += access.times
-        values["last_accessed_at"] = access.last_at
-    return from_row(Memory, values)
 
 
 def _hit(memory: Memory, score: float, parts: dict[str, float]) -> MemoryHit:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from agentdb.client.filters import Where, filter_path
+from agentdb.client.filters import Where, filter_path, is_indexed
 from agentdb.errors import InvalidInputError
 from agentdb.validation import check_flag, check_number, check_text, check_time
 
@@ -26,6 +26,7 @@ class MemoryScope:
         since: Only what happened then or later.
         until: Only what happened before.
         path: Only those whose metadata this jsonpath fits.
+        is_indexed: Whether an index knows most of what the jsonpath does not fit.
         as_of: As they were at that time.
     """
 
@@ -36,6 +37,7 @@ class MemoryScope:
     since: datetime | None
     until: datetime | None
     path: str | None
+    is_indexed: bool
     as_of: datetime | None
 
     @classmethod
@@ -68,8 +70,13 @@ class MemoryScope:
             start,
             end,
             filter_path(where),
+            is_indexed(where),
             check_time(as_of, "as_of"),
         )
+
+    def block(self, name: str) -> str:
+        """Return what the variant of a block is called that reads the memories of this scope as quickly as can be."""
+        return f"{name}_filtered" if self.is_indexed else name
 
     @property
     def parameters(self) -> tuple[Any, ...]:

@@ -14,10 +14,10 @@ from agentdb.client.memory_scope import MemoryScope
 from agentdb.client.queries import Written, load_queries, write_out
 from agentdb.client.resource import known_uuid
 from agentdb.client.retrieval import SearchWeights, index_name
+from agentdb.client.vectors import dimensions_of, packed_vector
 from agentdb.errors import DimensionMismatchError, EmbeddingError, InvalidInputError, NotFoundError
 from agentdb.models import Memory, SearchResult
-from agentdb.postgres.vector import pack_vector
-from agentdb.validation import check_flag, check_limit, check_offset, check_text, checked_vector
+from agentdb.validation import check_flag, check_limit, check_offset, check_text
 
 if TYPE_CHECKING:
     from agentdb.client.accesses import Accesses
@@ -31,7 +31,7 @@ logger = logging.getLogger("agentdb.client")
 Order = Literal["newest", "most_important"]
 
 _SQL: Final = load_queries("memories")
-_SEARCH: Final = load_queries("memory_search")["search"]
+_SEARCH: Final = load_queries("memory_search")
 _MAX_QUERY_CHARACTERS: Final = 20_000
 
 
@@ -121,7 +121,7 @@ class MemorySearch(MemoryResource):
             as_of=as_of,
         )
         sql, arguments = write_out(
-            _SQL["list"],
+            _SQL[scope.block("list")],
             *scope.parameters,
             check_flag(include_expired, "include_expired"),
             check_flag(include_superseded, "include_superseded"),
@@ -165,7 +165,7 @@ class MemorySearch(MemoryResource):
             where=where,
             as_of=as_of,
         )
-        sql, arguments = write_out(_SQL["count"], *scope.parameters)
+        sql, arguments = write_out(_SQL[scope.block("count")], *scope.parameters)
         return int((await self._fetch(sql, *arguments))[0]["count"])
 
     async def search(
@@ -258,7 +258,7 @@ class MemorySearch(MemoryResource):
     async def _recent(
         self, scope: MemoryScope, limit: int, weights: SearchWeights, *, by_importance: bool
     ) -> SearchResult:
-        sql, arguments = write_out(_SQL["recent"], *scope.parameters, by_importance, limit)
+        sql, arguments = write_out(_SQL[scope.block("recent")], *scope.parameters, by_importance, limit)
         rows = await self._fetch(sql, *arguments)
         now = datetime.now(UTC)
         accesses = self._recalled(rows)
@@ -275,26 +275,26 @@ class MemorySearch(MemoryResource):
     ) -> SearchResult:
         large = self._client.gathering.large_scopes
         kind = (scope, vector and vector[1:])
-        sql, arguments = write_out(
-            _SEARCH,
-            *scope.parameters,
-            limit,
-            words,
-            None if vector is None else vector.packed,
-            None if vector is None else Written(vector.model),
-            None if vector is None else index_name(vector.model, vector.dimensions),
-            kind in large,
-            _candidates(limit, is_hybrid=words is not None and vector is not None),
-            *weights.as_parameters(),
-            1 if vector is None else vector.dimensions,
-        )
+        is_hybrid = words is not None and vector is not None
+        lexical, semantic, *boosts = weights.as_parameters()
+        # By the index some more than are wanted, for the boosts to choose from: each costs. In a hybrid search twice as
+        # many, for a memory that is second to many in both arms may be the best of all.
+        indexed = limit + max(1, limit // (4 if is_hybrid else 10))
+        candidates = max(20, 2 * limit) if is_hybrid else indexed
+        parameters: tuple[Any, ...] = (*scope.parameters, limit, candidates, words, *boosts)
+        if vector is not None:
+            index = index_name(vector.model, vector.dimensions)
+            parameters += (vector.packed, Written(vector.model), vector.dimensions, index, kind in large, indexed)
+        if is_hybrid:
+            parameters += (lexical, semantic)
+        block = "words" if vector is None else scope.block("hybrid" if is_hybrid else "near")
+        sql, arguments = write_out(_SEARCH[block], *parameters)
         rows = await self._fetch(sql, *arguments)
         accesses = self._recalled(rows)
-        is_exact = rows[0]["is_exact"] if rows else True
-        if vector is not None and not is_exact:
+        if rows and rows[0]["is_indexed"]:
             large.add(kind)
         hits = (ranked_hit(row, accesses, has_words=words is not None) for row in rows)
-        return SearchResult(hits, exact=is_exact, embedding_error=error)
+        return SearchResult(hits, exact=not rows or rows[0]["is_exact"], embedding_error=error)
 
     def _recalled(self, rows: Sequence[Record]) -> Accesses:
         """Count a recall of each row's memory; return what is counted so far."""
@@ -314,25 +314,16 @@ class MemorySearch(MemoryResource):
         return _Vector(packed, embedding.model, embedding.dimensions), None
 
     def _vector(self, values: Sequence[float], model: str | None) -> _Vector:
-        vector = checked_vector(values, "embedding")
+        packed = packed_vector(values, "embedding")
+        dimensions = dimensions_of(packed)
         embedding = self._embedding
         if model is not None:
             check_text(model, "embedding_model")
         if embedding is None or model not in (None, embedding.model):
-            return _Vector(pack_vector(vector), model or "unnamed", len(vector))
-        if len(vector) != embedding.dimensions:
-            raise DimensionMismatchError(embedding.dimensions, len(vector))
-        return _Vector(pack_vector(vector), embedding.model, len(vector))
-
-
-def _candidates(limit: int, *, is_hybrid: bool) -> int:
-    """
-    Return how many memories an arm proposes for *limit* hits.
-
-    One arm alone: some more than are wanted, for the boosts to choose from. Two arms: twice as many, for a memory that
-    is second to many in both may be the best of all.
-    """
-    return max(20, 2 * limit) if is_hybrid else limit + max(3, limit // 4)
+            return _Vector(packed, model or "unnamed", dimensions)
+        if dimensions != embedding.dimensions:
+            raise DimensionMismatchError(embedding.dimensions, dimensions)
+        return _Vector(packed, embedding.model, dimensions)
 
 
 def _is_by_importance(order: Order) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
 
@@ -19,7 +19,7 @@ from agentdb.client.memory_rows import (
     in_chunks,
     memory_key,
     memory_row,
-    split_rows,
+    rows_of,
     unique_rows,
     with_embedding,
 )
@@ -136,18 +136,17 @@ class MemoryStore(MemoryResource):
         """
         refuses = _refuses(on_duplicate)
         embedding, failed = self._embedding, ""
-        chunks: Iterable[builtins.list[MemoryRow]] = in_chunks(entries, embedding, running_id(self._client))
+        chunks = in_chunks(rows_of(entries, embedding, running_id(self._client)))
         if isinstance(entries, Sequence):
-            chunks = list(chunks)
+            chunks = _again([chunk async for chunk in chunks])
         ids: builtins.list[str] = []
-        for chunk in chunks:
+        async for chunk in chunks:
             rows = chunk
             if failed:
                 rows = [row if row.embedding else with_embedding(row, None, error=failed) for row in rows]
             elif embedding is not None:
                 rows, failed = await self._all_embedded(rows, embedding)
             ids += await self._store(rows, refuses)
-            await asyncio.sleep(0)  # an event loop that serves others is theirs between two statements
         return ids
 
     async def update(self, memory_id: str, **changes: Unpack[MemoryChanges]) -> Memory:
@@ -284,7 +283,7 @@ class MemoryStore(MemoryResource):
     async def store_rows(self, rows: Sequence[MemoryRow]) -> Sequence[str | BaseException]:
         """Store rows of several callers, as `store` has them made; return for each its id, or what is wrong with it."""
         results: builtins.list[str | BaseException] = []
-        for chunk in split_rows(rows):
+        async for chunk in in_chunks(rows):
             results += await self._store_apart(chunk)
         return results
 
@@ -352,6 +351,11 @@ class MemoryStore(MemoryResource):
         ids = _own_ids(unique)
         ids.update((memory_key(row["agent_id"], row["content_hash"]), row["id"]) for row in there)
         return ids
+
+
+async def _again(chunks: Iterable[builtins.list[MemoryRow]]) -> AsyncIterator[builtins.list[MemoryRow]]:
+    for chunk in chunks:
+        yield chunk
 
 
 def _blames_a_row(error: AgentDBError) -> bool:

@@ -96,9 +96,9 @@ class MemoryUpkeep(MemoryResource):
         scope = MemoryScope.of(agent_id, memory_type=memory_type, since=since, until=until, where=where)
         parameters = (*scope.parameters[:-1], check_time(stored_before, "stored_before"))
         if check_flag(dry_run, "dry_run"):
-            sql, arguments = write_out(_SQL["forgettable"], *parameters)
+            sql, arguments = write_out(_SQL[scope.block("forgettable")], *parameters)
             return int((await self._fetch(sql, *arguments))[0]["count"])
-        sql, arguments = write_out(_SQL["forget"], *parameters)
+        sql, arguments = write_out(_SQL[scope.block("forget")], *parameters)
         return await self._retried(lambda: self._execute(sql, *arguments))
 
     async def sweep(self, *, agent_id: str | None = None, dry_run: bool = False) -> Swept:

@@ -142,9 +142,8 @@ class Endpoint:
         text = text[:_LONGEST_READ]
         for secret in self._secrets:
             text = text.replace(secret, "***")
-            pieces = (secret[at : at + _SHORTEST_PIECE] for at in range(len(secret) - _SHORTEST_PIECE + 1))
-            if any(piece in text for piece in pieces):
-                return "(left out, because it repeats a part of the key)"
+        if any(_piece_is_in(text, secret) for secret in self._secrets):
+            return "(left out, because it repeats a part of the key)"
         return quotable(text, confidential)
 
 
@@ -169,6 +168,11 @@ def _secrets(url: httpx.URL, headers: Mapping[str, str]) -> Iterator[str]:
     values += [part.partition("=")[2] for part in query.split("&")]
     values += [unquote(part.partition("=")[2]) for part in query.split("&")]
     yield from sorted({value for value in values if len(value) >= 4}, key=len, reverse=True)
+
+
+def _piece_is_in(text: str, secret: str) -> bool:
+    starts = range(len(secret) - _SHORTEST_PIECE + 1)
+    return any(secret[start : start + _SHORTEST_PIECE] in text for start in starts)
 
 
 def _message(response: httpx.Response) -> str:

@@ -340,6 +340,28 @@ async def test_when_the_background_task_is_cancelled_nobody_waits_for_ever() -> 
     assert step(bursts.put(5)) == 50
 
 
+async def test_a_background_task_that_is_cancelled_before_it_begins_leaves_nobody_waiting() -> None:
+    """Nothing of it runs, yet its callers end and the next call goes at once."""
+    sender = Sender()
+    bursts = Bursts(sender)
+    others = asyncio.all_tasks()
+
+    async def first() -> None:
+        await bursts.put(1)
+        (background,) = asyncio.all_tasks() - {*others, *calls, asyncio.current_task()}
+        background.cancel()
+
+    calls: list[asyncio.Task[Any]] = [asyncio.create_task(first())]
+    calls += started(bursts, 2, 3)
+    sender.release()
+    await asyncio.wait(calls)
+
+    assert [call.cancelled() for call in calls] == [False, True, True]
+    assert sender.sent == [[1]]
+    sender.is_open = True
+    assert step(bursts.put(4)) == 40
+
+
 def test_an_interrupt_ends_the_burst_and_the_program() -> None:
     """KeyboardInterrupt in the background is not swallowed, and leaves no caller waiting."""
 

@@ -513,6 +513,19 @@ async def test_a_lone_text_waits_for_nothing() -> None:
     assert embedder.calls == [["a"]]
 
 
+async def test_a_lone_bad_text_fails_as_it_is() -> None:
+    """There is nothing to try one by one; equal ones that travel together are one text."""
+    embedder = Picky("bad")
+
+    with pytest.raises(EmbeddingError, match="bad request"):
+        await Embedding(embedder).embed_one("bad")
+    _, *outcomes = await together(Embedding(embedder), "bad", "bad")
+
+    assert [type(outcome) for outcome in outcomes] == [EmbeddingError, EmbeddingError]
+    assert outcomes[0] is not outcomes[1]
+    assert embedder.calls == [["bad"], ["first"], ["bad"]]
+
+
 async def test_concurrent_texts_travel_together() -> None:
     """While one batch is on its way the next ones wait; equal ones are embedded once."""
     embedder = Picky()

@@ -8,7 +8,15 @@ import pytest
 
 from agentdb import DimensionMismatchError, InvalidInputError, MemoryEntry
 from agentdb.client.embedding import Embedding
-from agentdb.client.memory_rows import MemoryRow, UniqueRows, array_parameters, in_chunks, memory_row, unique_rows
+from agentdb.client.memory_rows import (
+    MemoryRow,
+    UniqueRows,
+    array_parameters,
+    in_chunks,
+    memory_row,
+    rows_of,
+    unique_rows,
+)
 from agentdb.ids import keyed_uuid
 
 
@@ -53,7 +61,7 @@ def test_metadata_changed_after_the_entry_was_built_is_checked_again() -> None:
     entry.metadata["x"] = "\x00"
 
     with pytest.raises(InvalidInputError) as caught:
-        list(in_chunks([entry], None, None))
+        list(rows_of([entry], None, None))
     assert caught.value.field == "entries[0].metadata.x"
 
 
@@ -65,8 +73,8 @@ def test_an_embedding_changed_after_the_entry_was_built_is_checked_again(vector:
     entry.embedding[:] = vector
 
     with pytest.raises(InvalidInputError) as caught:
-        list(in_chunks([entry], None, None))
-    assert caught.value.field == "entries[0].embedding"
+        list(rows_of([entry], None, None))
+    assert caught.value.field.startswith("entries[0].embedding")
 
 
 @pytest.mark.parametrize("entry", [{"agent_id": "a", "content": "x"}, None, "text"])
@@ -97,7 +105,7 @@ def test_an_embedding_is_as_long_as_the_embedders() -> None:
         memory_row(entry, embedding, None)
     assert (caught.value.expected, caught.value.actual, caught.value.field) == (2, 3, "embedding")
     with pytest.raises(DimensionMismatchError) as caught:
-        list(in_chunks([entry], embedding, None))
+        list(rows_of([entry], embedding, None))
     assert (caught.value.actual, caught.value.field) == (3, "entries[0].embedding")
     fitting = entry.model_copy(update={"embedding": [1.0, 2.0]})
     assert memory_row(fitting, embedding, None).embedding_model == "fake"
@@ -136,12 +144,12 @@ def test_a_column_of_defaults_travels_empty() -> None:
     assert all(len(column) == 2 for column in full[1:])  # type: ignore[arg-type]
 
 
-def test_a_batch_is_cut_by_rows_and_by_size() -> None:
+async def test_a_batch_is_cut_by_rows_and_by_size() -> None:
     """1,000 rows, or what adds up to 4,000,000 characters."""
 
-    def sizes(entries: Any) -> list[int]:
-        return [len(rows) for rows in in_chunks(entries, None, None)]
+    async def sizes(entries: Any) -> list[int]:
+        return [len(rows) async for rows in in_chunks(rows_of(entries, None, None))]
 
-    assert sizes(MemoryEntry(agent_id="a", content=str(n)) for n in range(2001)) == [1000, 1000, 1]
-    assert sizes([MemoryEntry(agent_id="a", content="x" * 1_000_000)] * 5) == [4, 1]
-    assert sizes([]) == []
+    assert await sizes(MemoryEntry(agent_id="a", content=str(n)) for n in range(2001)) == [1000, 1000, 1]
+    assert await sizes([MemoryEntry(agent_id="a", content="x" * 1_000_000)] * 5) == [4, 1]
+    assert await sizes([]) == []

@@ -18,6 +18,7 @@ __all__ = ["Written", "load_queries", "write_out"]
 
 _USES = re.compile(r"-- uses: (\w+)\n")
 _BLOCK = re.compile(r"^-- (name|fragment): (\w+)\n", re.MULTILINE)
+_FRAGMENT = re.compile(r"\{\{(\w+)\}\}")
 _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
 _PARAMETER = re.compile(r"\$(\d+)")
 _LARGEST_WRITTEN: Final = 16_000
@@ -30,23 +31,39 @@ class Written(str):
 
 
 def load_queries(name: str) -> Mapping[str, str]:
-    """Return the blocks of `<name>.sql` by their names."""
-    return _load(name)[0]
+    """
+    Return the blocks of `<name>.sql` by their names.
+
+    A block with the fragment `memories` is there twice: as `x`, which reads the table, and as `x_filtered`, which reads
+    the fragment `memories_filtered` in its place.
+    """
+    texts, fragments = _read(name)
+    blocks = {block: _filled(text, fragments) for block, text in texts.items()}
+    fragments["memories"] = fragments.get("memories_filtered", "")
+    filtered = {block: _filled(text, fragments) for block, text in texts.items()}
+    return blocks | {f"{block}_filtered": text for block, text in filtered.items() if text != blocks[block]}
 
 
-def _load(name: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Return blocks and fragments of a file."""
+def _read(name: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return blocks and fragments of a file as they are written, and with them the fragments that it uses."""
     data = pkgutil.get_data(__name__, f"{name}.sql")
     assert data is not None  # only a loader that cannot read data returns None
     source = data.decode()
     uses = _USES.match(source)
     blocks: dict[str, str] = {}
-    fragments = _load(uses[1])[1] if uses else {}
+    fragments = _read(uses[1])[1] if uses else {}
     _, *parts = _BLOCK.split(source)
     for kind, block, text in zip(parts[0::3], parts[1::3], parts[2::3], strict=True):
         target = blocks if kind == "name" else fragments
-        target[block] = re.sub(r"\{\{(\w+)\}\}", lambda match: fragments[match[1]], _COMMENT.sub("", text).strip())
+        target[block] = _COMMENT.sub("", text).strip()
     return blocks, fragments
+
+
+def _filled(text: str, fragments: Mapping[str, str]) -> str:
+    """Return *text* with every fragment in its place, and theirs in them."""
+    while "{{" in text:
+        text = _FRAGMENT.sub(lambda match: fragments[match[1]], text)
+    return text
 
 
 def write_out(sql: str, *arguments: object) -> tuple[str, list[object]]:

@@ -13,6 +13,17 @@ m.organization_id = $1 AND ($4 OR m.agent_id = $2 OR $3 AND m.visibility = 'orga
     AND ($7::timestamptz IS NULL OR m.occurred_at >= $7) AND ($8::timestamptz IS NULL OR m.occurred_at < $8)
     AND ($9::jsonpath IS NULL OR m.metadata @@ $9)
 
+-- fragment: memories
+agent_memories
+
+-- fragment: memories_filtered
+-- For a filter that the index of metadata serves: those few that it fits or, where these are more than 2,000, all.
+(WITH few AS MATERIALIZED (SELECT agent_memories_by_metadata($1, $2, $3, $9, 2001) AS id)
+        SELECT m.* FROM agent_memories AS m
+        WHERE m.organization_id = $1 AND m.id IN (SELECT few.id FROM few) AND (SELECT count(*) FROM few) <= 2000
+        UNION ALL
+        SELECT m.* FROM agent_memories AS m WHERE m.organization_id = $1 AND (SELECT count(*) FROM few) > 2000)
+
 -- fragment: living_then
 -- Living now or, with $10, then: what was superseded since counts, what has expired never does.
 CASE WHEN $10::timestamptz IS NULL THEN m.superseded_at IS NULL
@@ -121,7 +132,7 @@ ORDER BY m.superseded_at NULLS LAST, m.created_at, m.id
 
 -- name: list
 -- Memories, newest first, those of one agent straight from the index (organization_id, agent_id, created_at DESC).
-SELECT {{memory}} FROM agent_memories AS m
+SELECT {{memory}} FROM {{memories}} AS m
 WHERE {{scope}} AND ($11 OR m.expires_at IS NULL OR m.expires_at > now())
     AND CASE WHEN $10::timestamptz IS NULL THEN $12 OR m.superseded_at IS NULL
         ELSE m.created_at <= $10 AND ($12 OR m.superseded_at IS NULL OR m.superseded_at > $10) END
@@ -129,11 +140,11 @@ ORDER BY m.created_at DESC, m.id DESC LIMIT $13 OFFSET $14
 
 -- name: count
 -- Living memories.
-SELECT count(*) AS count FROM agent_memories AS m WHERE {{scope}} AND {{living_then}}
+SELECT count(*) AS count FROM {{memories}} AS m WHERE {{scope}} AND {{living_then}}
 
 -- name: recent
 -- The newest memories, or the most important ($11), for a search without a query.
-SELECT {{memory}} FROM agent_memories AS m
+SELECT {{memory}} FROM {{memories}} AS m
 WHERE {{scope}} AND {{living_then}}
 ORDER BY CASE WHEN $11 THEN m.importance END DESC, m.occurred_at DESC, m.id DESC LIMIT $12
 
@@ -168,7 +179,7 @@ DELETE FROM agent_memories WHERE organization_id = $1 AND id IN (SELECT id FROM 
 -- name: forget
 -- Delete memories whatever their state, together with the older versions that they superseded.
 WITH RECURSIVE doomed (id) AS (
-    SELECT m.id FROM agent_memories AS m WHERE {{scope}} AND ($10::timestamptz IS NULL OR m.created_at < $10)
+    SELECT m.id FROM {{memories}} AS m WHERE {{scope}} AND ($10::timestamptz IS NULL OR m.created_at < $10)
     UNION
     SELECT m.id FROM agent_memories AS m JOIN doomed ON m.superseded_by_id = doomed.id WHERE m.organization_id = $1
 )
@@ -177,7 +188,7 @@ DELETE FROM agent_memories WHERE organization_id = $1 AND id IN (SELECT id FROM 
 -- name: forgettable
 -- How many memories `forget` would delete.
 WITH RECURSIVE doomed (id) AS (
-    SELECT m.id FROM agent_memories AS m WHERE {{scope}} AND ($10::timestamptz IS NULL OR m.created_at < $10)
+    SELECT m.id FROM {{memories}} AS m WHERE {{scope}} AND ($10::timestamptz IS NULL OR m.created_at < $10)
     UNION
     SELECT m.id FROM agent_memories AS m JOIN doomed ON m.superseded_by_id = doomed.id WHERE m.organization_id = $1
 )

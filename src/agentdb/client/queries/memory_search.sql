@@ -1,104 +1,124 @@
 -- uses: memories
 
 -- fragment: recency
--- How recent a candidate c is, in [0, 1]: 2^(-age / half-life); 1 for what is pinned or yet to come. $22 has half-lives in
--- seconds by memory type, $23 is that of the others.
+-- How recent a candidate c is, in [0, 1]: 2^(-age / half-life); 1 for what is pinned or yet to come. $16 has half-lives in
+-- seconds by memory type, $17 is that of the others.
 CASE WHEN c.pinned THEN 1 ELSE exp(greatest(-700, -ln(2::float8) * greatest(0, extract(epoch FROM now() - c.occurred_at)::float8)
-        / coalesce(($22::jsonb ->> c.memory_type)::float8, $23::float8))) END
+        / coalesce(($16::jsonb ->> c.memory_type)::float8, $17::float8))) END
 
 -- fragment: boost
-(1 + $20::float8 * ({{recency}} - 0.5)) * (1 + $21::float8 * (c.importance - 0.5))
+-- What being recent and being important make of a score.
+(1 + $14::float8 * ({{recency}} - 0.5)) * (1 + $15::float8 * (c.importance - 0.5))
+
+-- name: words
+-- The memories that hold any of the words $13, best first; at most $11 of the $12 that are best without boosts.
+WITH best AS (
+    SELECT c.id, c.relevance AS lexical, {{recency}} AS recency, c.relevance * {{boost}} AS score, c.is_cut, c.occurred_at
+    FROM agent_memories_by_words($1, $2, $3, $5, $6, $7, $8, $10, $9, $13, $12, NULL) AS c
+    ORDER BY score DESC, c.occurred_at DESC, c.id DESC LIMIT $11
+)
+SELECT {{memory}}, best.lexical, NULL::float8 AS semantic, NULL::float8 AS cosine, best.recency, best.score,
+    NOT best.is_cut AS is_exact, false AS is_indexed
+FROM best JOIN agent_memories AS m ON m.organization_id = $1 AND m.id = best.id
+WHERE NOT $4
+ORDER BY best.score DESC, best.occurred_at DESC, best.id DESC
 
 -- fragment: embedded
-m.embedding_model = $14 AND m.embedding_dimensions = $24
+m.embedding_model = $19 AND m.embedding_dimensions = $20
 
--- fragment: candidate
-m.id, 1 - (m.embedding <=> $13::vector) AS cosine, m.importance, m.memory_type, m.occurred_at, m.pinned
+-- fragment: crossover
+-- How many memories a scope has to hold for the index $21 to be quicker than looking at all of them; NULL without the index.
+-- Looking at s takes about 3 us each; finding n by an index over t takes about 12 us n t / s: they meet at s = sqrt(4 n t).
+SELECT ceil(sqrt(4.0 * $23 * greatest(c.reltuples, 0)))::bigint AS rows
+    FROM pg_class AS c JOIN pg_index AS i ON i.indexrelid = c.oid
+    WHERE c.oid = to_regclass($21) AND i.indisvalid
 
--- name: search
--- The memories that fit words ($12), a vector ($13) of a model ($14) and length ($24), or both, best first; at most $11.
---
--- Each arm proposes $17 candidates. Those of the vector come from a scan of all that are in scope, or from the index named $15
--- where the scope is so large that the index is quicker: a scan of s memories takes about 3 µs each, and finding n by an index
--- over t about 12 µs n t / s, which meet at s = sqrt(4 n t). $16: it is known to be. An index that finds fewer than are
--- wanted is not believed: then all are scanned. Its settings are set for this statement, before it is read.
-WITH settings AS MATERIALIZED (
+-- fragment: is_large
+-- Whether the index is used: $22 says that it is known to be worth it.
+($22 OR (
+        SELECT rows < (SELECT count(*) FROM (
+            SELECT FROM {{memories}} AS m WHERE {{scope}} AND {{living_then}} AND {{embedded}} LIMIT rows + 1
+        ) AS counted) FROM ({{crossover}}) AS crossover
+    ))
+
+-- fragment: near
+-- The candidates by the vector $18: $23 from the index or, where that is of no use or finds fewer than $11, the best $12 of all.
+settings AS MATERIALIZED (
     SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '100', true)
 ),
-crossover AS MATERIALIZED (
-    SELECT ceil(sqrt(4.0 * $17 * greatest(c.reltuples, 0)))::bigint AS rows
-    FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
-    WHERE $13::vector IS NOT NULL AND i.indexrelid = to_regclass($15) AND i.indisvalid
+indexed AS MATERIALIZED (
+    SELECT {{memory}}, 1 - (m.embedding <=> $18::vector) AS cosine FROM agent_memories AS m
+    WHERE {{is_large}} AND (SELECT count(*) FROM settings) = 1 AND {{scope}} AND {{living_then}} AND {{embedded}}
+    ORDER BY l2_normalize(m.embedding)::halfvec($20) <=> l2_normalize($18::vector)::halfvec($20) LIMIT $23
 ),
-scope AS MATERIALIZED (
-    SELECT $16 OR rows < (
-        SELECT count(*) FROM (
-            SELECT FROM agent_memories AS m WHERE {{scope}} AND {{living_then}} AND {{embedded}} LIMIT (SELECT rows + 1 FROM crossover)
-        ) AS few
-    ) AS is_large
-    FROM crossover
-),
-near_by_index AS MATERIALIZED (
-    SELECT {{candidate}} FROM agent_memories AS m
-    WHERE (SELECT is_large FROM scope) AND (SELECT count(*) FROM settings) = 1 AND {{scope}} AND {{living_then}} AND {{embedded}}
-    ORDER BY l2_normalize(m.embedding)::halfvec($24) <=> l2_normalize($13::vector)::halfvec($24) LIMIT $17
-),
-is_indexed AS MATERIALIZED (SELECT count(*) >= $11 AS so FROM near_by_index WHERE (SELECT is_large FROM scope)),
 near AS MATERIALIZED (
-    SELECT * FROM near_by_index WHERE (SELECT so FROM is_indexed)
+    SELECT *, true AS is_indexed FROM indexed WHERE (SELECT count(*) FROM indexed) >= $11
     UNION ALL
-    SELECT * FROM (
+    SELECT *, false FROM (
         SELECT c.* FROM (
-            SELECT {{candidate}} FROM agent_memories AS m
-            WHERE $13::vector IS NOT NULL AND NOT (SELECT so FROM is_indexed) AND {{scope}} AND {{living_then}} AND {{embedded}}
+            SELECT {{memory}}, 1 - (m.embedding <=> $18::vector) AS cosine FROM {{memories}} AS m
+            WHERE (SELECT count(*) FROM indexed) < $11 AND {{scope}} AND {{living_then}} AND {{embedded}}
         ) AS c
-        ORDER BY greatest(c.cosine, 0) * {{boost}} DESC, c.cosine DESC, c.occurred_at DESC, c.id DESC LIMIT $17
+        ORDER BY greatest(c.cosine, 0) * {{boost}} DESC, c.cosine DESC, c.occurred_at DESC, c.id DESC LIMIT $12
     ) AS scanned
-),
+)
+
+-- name: near
+-- The memories nearest to the vector $18, best first; at most $11 of $12 candidates.
+WITH {{near}}
+SELECT c.*, NULL::float8 AS lexical, greatest(c.cosine, 0) AS semantic, {{recency}} AS recency,
+    greatest(c.cosine, 0) * {{boost}} AS score, NOT c.is_indexed AS is_exact
+FROM near AS c WHERE $13::text IS NULL
+ORDER BY score DESC, c.cosine DESC, c.occurred_at DESC, c.id DESC LIMIT $11
+
+-- name: hybrid
+-- The memories that fit words $13 and the vector $18 best; at most $11. Each arm proposes $12 (or $23, where reading their
+-- embeddings would take as long as all the rest), and each says of the other's what it knows.
+WITH {{near}},
 worded AS MATERIALIZED (
     SELECT c.* FROM agent_memories_by_words(
-        $1, $2, $3, $5, $6, $7, $8, $10, $9, $12, $17, (SELECT array_agg(near.id) FROM near)
+        $1, $2, $3, $5, $6, $7, $8, $10, $9, $13, $12, (SELECT array_agg(near.id::uuid) FROM near)
     ) AS c
-    WHERE $12::text IS NOT NULL
 ),
-proposed AS (
-    SELECT id FROM near
-    UNION
-    SELECT id FROM (SELECT c.id FROM worded AS c ORDER BY c.relevance * {{boost}} DESC, c.occurred_at DESC, c.id DESC LIMIT $17) AS best
-),
-known AS (
-    SELECT id, importance, memory_type, occurred_at, pinned FROM near
-    UNION
-    SELECT id, importance, memory_type, occurred_at, pinned FROM worded
-),
-arms AS MATERIALIZED (
-    SELECT EXISTS (SELECT FROM near) AS has_near, EXISTS (SELECT FROM worded) AS has_worded,
-        NOT (SELECT so FROM is_indexed) AND NOT EXISTS (SELECT FROM worded WHERE is_cut) AS is_exact
+proposed AS MATERIALIZED (
+    SELECT id, max(lexical) AS lexical, max(cosine) AS cosine, min(importance) AS importance, min(memory_type) AS memory_type,
+        min(occurred_at) AS occurred_at, bool_or(pinned) AS pinned
+    FROM (
+        SELECT id::uuid, NULL::float8 AS lexical, cosine, importance, memory_type, occurred_at, pinned FROM near
+        UNION ALL
+        SELECT c.id, c.relevance, NULL, c.importance, c.memory_type, c.occurred_at, c.pinned
+        FROM worded AS c WHERE c.id IN (SELECT near.id::uuid FROM near)
+        UNION ALL
+        (SELECT c.id, c.relevance, NULL, c.importance, c.memory_type, c.occurred_at, c.pinned
+        FROM worded AS c ORDER BY c.relevance * {{boost}} DESC, c.occurred_at DESC, c.id DESC
+        LIMIT CASE WHEN EXISTS (SELECT FROM near WHERE is_indexed) THEN $23 ELSE $12 END)
+    ) AS arms
+    GROUP BY id
 ),
 compared AS (
-    SELECT known.*, coalesce(worded.relevance, 0) AS lexical, coalesce(near.cosine, (
-            SELECT 1 - (m.embedding <=> $13::vector) FROM agent_memories AS m
-            WHERE m.organization_id = $1 AND m.id = proposed.id AND {{embedded}} AND (SELECT has_near FROM arms)
-        )) AS cosine
-    FROM proposed JOIN known USING (id) LEFT JOIN near USING (id) LEFT JOIN worded USING (id)
+    SELECT p.id, p.importance, p.memory_type, p.occurred_at, p.pinned, coalesce(p.lexical, 0) AS lexical,
+        coalesce(p.cosine, 1 - (m.embedding <=> $18::vector)) AS cosine
+    FROM proposed AS p LEFT JOIN agent_memories AS m
+        ON p.cosine IS NULL AND m.organization_id = $1 AND m.id = p.id AND {{embedded}}
 ),
 c AS (
-    SELECT compared.*, arms.is_exact, has_near AND has_worded AS is_hybrid,
-        CASE
-            WHEN has_near AND has_worded THEN coalesce((compared.cosine - min(compared.cosine) OVER ())
-                / nullif(max(compared.cosine) OVER () - min(compared.cosine) OVER (), 0), (compared.cosine IS NOT NULL)::int)
-            WHEN has_near THEN greatest(compared.cosine, 0)
-        END AS semantic
-    FROM compared CROSS JOIN arms
+    SELECT *, CASE WHEN EXISTS (SELECT FROM worded) THEN coalesce(
+            (cosine - min(cosine) OVER ()) / nullif(max(cosine) OVER () - min(cosine) OVER (), 0),
+            (cosine IS NOT NULL)::int
+        ) ELSE greatest(cosine, 0) END AS semantic
+    FROM compared
 ),
-ranked AS (
+best AS (
     SELECT c.*, {{recency}} AS recency, {{boost}} * CASE
-            WHEN is_hybrid THEN ($18::float8 * c.lexical + $19::float8 * c.semantic) / ($18::float8 + $19::float8)
-            ELSE coalesce(c.semantic, c.lexical)
+            WHEN NOT EXISTS (SELECT FROM worded) THEN c.semantic
+            WHEN NOT EXISTS (SELECT FROM near) THEN c.lexical
+            ELSE ($24::float8 * c.lexical + $25::float8 * c.semantic) / ($24::float8 + $25::float8)
         END AS score
     FROM c
     ORDER BY score DESC, c.cosine DESC NULLS LAST, c.occurred_at DESC, c.id DESC LIMIT $11
 )
-SELECT {{memory}}, ranked.lexical, ranked.semantic, ranked.cosine, ranked.recency, ranked.score, ranked.is_exact
-FROM ranked JOIN agent_memories AS m ON m.organization_id = $1 AND m.id = ranked.id
-ORDER BY ranked.score DESC, ranked.cosine DESC NULLS LAST, ranked.occurred_at DESC, ranked.id DESC
+SELECT {{memory}}, best.lexical, best.semantic, best.cosine, best.recency, best.score,
+    NOT EXISTS (SELECT FROM near WHERE is_indexed UNION ALL SELECT FROM worded WHERE is_cut) AS is_exact,
+    EXISTS (SELECT FROM near WHERE is_indexed) AS is_indexed
+FROM best JOIN agent_memories AS m ON m.organization_id = $1 AND m.id = best.id
+ORDER BY best.score DESC, best.cosine DESC NULLS LAST, best.occurred_at DESC, best.id DESC
