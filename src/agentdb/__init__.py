@@ -4,6 +4,7 @@ from agentdb.agent.base import EnhancedAgentBase
 from agentdb.agent.tools import tool
 from agentdb.client.client import PrismaAgentClient
 from agentdb.client.embedder import Embedder
+from agentdb.client.retrieval import SearchWeights
 from agentdb.client.sharing import get_agent_client
 from agentdb.config import Settings
 from agentdb.errors import (
@@ -86,6 +87,7 @@ __all__ = [
     "PrismaAgentClient",
     "QueryTimeoutError",
     "SearchResult",
+    "SearchWeights",
     "Settings",
     "TokenUsage",
     "Tool",

@@ -11,6 +11,7 @@ import pytest
 from agentdb.postgres.url import parse_url
 from tests.conftest import Database
 from tests.integration.cli.conftest import Command, Outcome
+from tests.integration.client.many_vectors import break_off, opened
 
 pytestmark = pytest.mark.postgres
 
@@ -23,6 +24,7 @@ NAMES = [
     "migrations",
     "role",
     "row-level security",
+    "vector indexes",
 ]
 
 
@@ -97,6 +99,23 @@ def test_a_table_without_row_level_security(database: Database, agentdb: Command
 
     assert outcome.status == 1
     assert "off on agent_memories" in outcome.out
+
+
+def test_an_index_whose_build_broke_off(database: Database, agentdb: Command) -> None:
+    """It is no failure, for searches do without it; the remedy is the command that makes it anew."""
+    asyncio.run(_break_off(database))
+
+    outcome = _examine(agentdb, database.url)
+    after = _examine(agentdb, database.url)
+
+    assert (outcome.status, _states(outcome)["vector indexes"]) == (0, "warning")
+    assert "agentdb index create" in outcome.out
+    assert after == outcome
+
+
+async def _break_off(database: Database) -> None:
+    async with opened(database.admin_url) as owner:
+        await break_off(owner, "m", 8)
 
 
 def test_an_unreachable_server(agentdb: Command) -> None:

@@ -18,7 +18,7 @@ TABLES = r"agents|agent_memories|agent_tools|agent_executions|agent_metrics|lear
 def test_there_are_blocks() -> None:
     """The tests below look at something."""
     memories = ["memories", "memory_search", "memory_transfer"]
-    assert FILES == ["agents", "executions", *memories, "metrics", "patterns", "tools"]
+    assert sorted(["agents", "executions", *memories, "metrics", "patterns", "tools"]) == FILES
     assert len(BLOCKS) > 30
 
 
