@@ -4,13 +4,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 REQUESTS ?= 20000
+DATA ?= ../shared/retrieval-dev
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test oracle check format bench clean
+.PHONY: help setup demo test oracle check format bench bench-large retrieval clean
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 14
 
 setup: .venv/installed ## Make .venv, install everything into it, generate the Prisma client
 	@$(BIN)/python hatch_build.py
@@ -43,6 +44,12 @@ format: setup ## Format the code and fix what ruff can fix
 
 bench: setup ## Print medians, and ratios to raw asyncpg
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-large: setup ## The same of searches among 1,000,000 memories; takes half an hour
+	@$(BIN)/python -m benchmarks --only large $(ARGS)
+
+retrieval: setup ## Print how much of what is asked for is found, in the dialogues of the folder DATA
+	@$(BIN)/python -m benchmarks.retrieval.quality --data $(DATA) $(ARGS)
 
 clean: ## Remove all that was made, .venv and node_modules too
 	@rm -rf .venv prisma/node_modules benchmarks/node/node_modules src/agentdb/prisma_client build dist htmlcov .coverage .coverage.* .generated-* \

@@ -18,7 +18,7 @@ from rich.status import Status
 
 import benchmarks
 from benchmarks.cases import make_cases
-from benchmarks.database import ORGANIZATIONS, open_database
+from benchmarks.database import ORGANIZATIONS, Database, open_database
 from benchmarks.engine.cases import make_cases as make_engine_cases
 from benchmarks.engine.cold import measure_cold_plans
 from benchmarks.engine.database import AUTHORS, POSTS_EACH, EngineDatabase, open_engine_database
@@ -27,13 +27,23 @@ from benchmarks.harness import Case, Measurement, compare
 from benchmarks.placement import Placement
 from benchmarks.prisma_node import PLAIN, PREPARED
 from benchmarks.report import Section, print_table, write_json
+from benchmarks.retrieval.accuracy import measure_accuracy
+from benchmarks.retrieval.cases import make_cases as make_retrieval_cases
+from benchmarks.retrieval.database import open_retrieval_database
+from benchmarks.retrieval.large import measure_large
 from benchmarks.startup import measure_startup
 
-PARTS = ("client", "engine", "start-up")
+PARTS = ("client", "retrieval", "engine", "start-up")
+LARGE = "large"
 NOTES = (
     "raw: plain hand-written SQL on a dedicated asyncpg connection of the same role (agentdb_app, row-level security "
     "on, tenant set once); it returns bare records, agentdb models. Its INSERT has no ON CONFLICT; ids, hashes and "
     "JSON are made by both sides. COPY runs as the owner, since it is refused where row-level security applies."
+)
+RETRIEVAL_NOTES = (
+    "384-d embeddings in clusters, ten organizations with an agent each. raw: SQL by hand as the owner of the tables, whom "
+    "row-level security does not bind; iterative HNSW, ef 100; words joined by OR, ts_rank, GIN. Stores: the raw side as "
+    "the application role, COPY as the owner; at once: clients on one processor, server on another."
 )
 ENGINE_NOTES = (
     f"{AUTHORS:,} authors with {POSTS_EACH} posts each; synchronous_commit is off there. raw: hand-written SQL "
@@ -50,6 +60,9 @@ class Extent:
     parts: Sequence[str]
     rounds: int
     memories: int
+    embedded_memories: int
+    large_memories: int
+    searches: int
     starts: int
     cold_plans: int
     shapes: int
@@ -68,7 +81,8 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=benchmarks.__doc__)
     parser.add_argument("--quick", action="store_true", help="a few rounds only: shows that it runs, measures little")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds per operation (default 15)")
-    parser.add_argument("--only", choices=PARTS, action="append", metavar="PART", help=f"of {', '.join(PARTS)}")
+    parts = (*PARTS, LARGE)
+    parser.add_argument("--only", choices=parts, action="append", metavar="PART", help=f"of {', '.join(parts)}")
     parser.add_argument("--memories", type=int, metavar="N", default=10_000, help="rows to begin with (default 10000)")
     parser.add_argument(
         "--memory", action="store_true", help="100,000 shapes and 1,000,000 calls for the memory: minutes more"
@@ -84,6 +98,9 @@ def _extent(arguments: argparse.Namespace) -> Extent:
         parts=arguments.only or PARTS,
         rounds=arguments.rounds or (3 if is_quick else 15),
         memories=arguments.memories,
+        embedded_memories=5000 if is_quick else 100_000,
+        large_memories=20_000 if is_quick else 1_000_000,
+        searches=10 if is_quick else 100,
         starts=3 if is_quick else 9,
         cold_plans=10 if is_quick else 100,
         shapes=MOST_SHAPES if arguments.memory else 200 if is_quick else 10_000,
@@ -98,11 +115,23 @@ async def _measure(extent: Extent, json_file: Path | None) -> None:
     started = time.perf_counter()
     client: Section = []
     engine: Section = []
+    retrieval: Section = []
+    large: Section = []
     engine_facts: Mapping[str, str] = {}
     with Console(stderr=True).status("starting PostgreSQL") as status:
         async with open_database(extent.memories) as database:
             if "client" in extent.parts:
                 client = await _compare_all(make_cases(database), extent.rounds, status, database.placement)
+            if "retrieval" in extent.parts:
+                retrieval = await _measure_retrieval(database, extent, status)
+            if LARGE in extent.parts:
+                large = await measure_large(
+                    database.server,
+                    database.placement,
+                    memories=extent.large_memories,
+                    rounds=extent.rounds,
+                    tell=status.update,
+                )
             if "engine" in extent.parts:
                 status.update("engine: clients are generated")
                 opened = open_engine_database(
@@ -119,9 +148,10 @@ async def _measure(extent: Extent, json_file: Path | None) -> None:
         "machine": f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; {database.placement.description}",
         "rounds": f"{extent.rounds}, in {time.perf_counter() - started:.0f} s; ratio: the median of the rounds'",
         "sides": NOTES,
+        **({"retrieval": f"{extent.embedded_memories:,} memories; {RETRIEVAL_NOTES}"} if retrieval or large else {}),
         **engine_facts,
     }
-    sections = [section for section in (client, engine, startup) if section]
+    sections = [section for section in (client, retrieval, large, engine, startup) if section]
     print_table(sections, facts, console, other=PLAIN)
     if json_file is not None:
         write_json(sections, facts, json_file)
@@ -136,6 +166,15 @@ async def _compare_all(cases: Iterable[Case], rounds: int, status: Status, place
         measured.append(await compare(case, rounds=rounds))
         placement.together()
     return measured
+
+
+async def _measure_retrieval(database: Database, extent: Extent, status: Status) -> Section:
+    status.update(f"{extent.embedded_memories:,} memories with embeddings")
+    async with open_retrieval_database(database.server, database.placement, extent.embedded_memories) as opened:
+        status.update("recall")
+        accuracy = await measure_accuracy(opened, searches=extent.searches)
+        cases = await _compare_all(make_retrieval_cases(opened), extent.rounds, status, database.placement)
+    return [*cases, *accuracy]
 
 
 async def _measure_engine(

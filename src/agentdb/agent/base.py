@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from agentdb.models import LearningPattern, SearchResult
 
 __all__ = ["EnhancedAgentBase"]
+
+logger = logging.getLogger("agentdb.agent")
 
 
 class EnhancedAgentBase(ABC):
@@ -119,11 +122,23 @@ class EnhancedAgentBase(ABC):
         self._client, self._owns_client, self._registered = client, owns_client, registered
 
     async def cleanup(self) -> None:
-        """Leave the client; other agents that share it go on. Doing it twice is fine."""
+        """
+        Leave the client; other agents that share it go on. Doing it twice is fine.
+
+        An agent with *max_memories* first lets go of the least valuable of what it has too much.
+        """
         async with self._turn():
             client, self._client = self._client, None
+            if client is not None and self.config.max_memories is not None:
+                await self._sweep(client)
             if client is not None and self._owns_client:
                 await client.disconnect()
+
+    async def _sweep(self, client: PrismaAgentClient) -> None:
+        try:
+            await client.memories.sweep(agent_id=self.id)
+        except AgentDBError:  # leaving matters more; the next sweep does it
+            logger.warning("memories beyond the limit were not swept", exc_info=True)
 
     def _turn(self) -> asyncio.Lock:
         """Return the lock that opening and closing take in turn; a lock serves one event loop only."""

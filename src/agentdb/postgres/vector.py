@@ -18,7 +18,7 @@ _HEADER = struct.Struct(">HH")
 _MOST_DIMENSIONS = 65535
 
 
-def pack_vector(values: Sequence[float] | bytes) -> bytes:
+def pack_vector(values: Sequence[float] | bytes | Any) -> bytes:
     """
     Return *values* in pgvector's binary form, which is what a `vector` parameter travels as.
 

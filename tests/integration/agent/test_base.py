@@ -291,3 +291,27 @@ async def test_an_agent_that_is_initialized_at_once_holds_its_client_once(enviro
     await opening
     with pytest.raises(NotConnectedError):
         await client.agents.list()
+
+
+async def test_an_agent_forgets_and_keeps_its_limit(database_url: str) -> None:
+    """By metadata on request; beyond `max_memories`, the least valuable when it leaves."""
+
+    class Collector(EnhancedAgentBase):
+        def __init__(self) -> None:
+            super().__init__(AgentConfig(name="collector", category="SUPPORT", max_memories=2))
+
+        async def execute_task(self, task: Any) -> None: ...
+
+        def get_capabilities(self) -> list[str]:
+            return []
+
+    async with PrismaAgentClient(database_url, "acme") as client:
+        agent = Collector()
+        await agent.initialize(client)
+        for number in range(4):
+            await agent.remember(f"fact {number}", importance=number / 10, number=number)
+        assert await agent.forget({"number": 3}, dry_run=True) == 1
+        assert await agent.forget({"number": 3}) == 1
+        await agent.cleanup()
+
+        assert {memory.content for memory in await client.memories.list(agent.id)} == {"fact 1", "fact 2"}

@@ -103,6 +103,7 @@ def test_few_names_are_taken() -> None:
         "client",
         "execute_task",
         "execution",
+        "forget",
         "get_capabilities",
         "id",
         "initialize",
