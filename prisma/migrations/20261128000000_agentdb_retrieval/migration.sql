@@ -2,6 +2,19 @@
 --
 -- Runs whole, in one transaction, in the schema that the connection's search_path names first.
 
+-- Searches take pgvector's half-precision vectors and its iterative index scans, which 0.8 brought.
+DO $$
+DECLARE
+    installed text := (SELECT extversion FROM pg_extension WHERE extname = 'vector');
+BEGIN
+    IF string_to_array(installed, '.')::integer[] < ARRAY[0, 8] THEN
+        RAISE EXCEPTION 'pgvector % is too old: agentdb needs 0.8 or later', installed
+            USING ERRCODE = 'feature_not_supported',
+                  HINT = 'Install a newer pgvector on the server, run ALTER EXTENSION vector UPDATE; as its owner, then migrate again.';
+    END IF;
+END
+$$;
+
 -- `?schema=x` leaves only x in the search path, and pgvector may be in another schema. pg_temp comes last, by name, for the
 -- functions below keep this path: no temporary table may stand in the place of one of ours.
 SELECT set_config('search_path', concat_ws(', ', quote_ident(current_schema()), quote_ident(nspname), 'pg_temp'), true)

@@ -129,7 +129,7 @@ class Database:
                 self._holders[holder] = holds - 1
             if self._holders or self._pool is None:
                 return
-            for gathering in self.gatherings.values():
+            for gathering in list(self.gatherings.values()):
                 await gathering.accesses.flush()
             pool, self._pool = self._pool, None
         await pool.close()

@@ -9,5 +9,6 @@ from agentdb.embedders.function import CallableEmbedder
 from agentdb.embedders.model2vec import Model2VecEmbedder
 from agentdb.embedders.openai import OpenAIEmbedder
 from agentdb.embedders.sentence_transformer import SentenceTransformerEmbedder
+from agentdb.embedders.spelling import SpellingEmbedder
 
-__all__ = ["CallableEmbedder", "Model2VecEmbedder", "OpenAIEmbedder", "SentenceTransformerEmbedder"]
+__all__ = ["CallableEmbedder", "Model2VecEmbedder", "OpenAIEmbedder", "SentenceTransformerEmbedder", "SpellingEmbedder"]

@@ -12,10 +12,11 @@ import sys
 import asyncpg
 import pytest
 
-from agentdb import PrismaAgentClient
+from agentdb import AgentConfig, MemoryEntry, PrismaAgentClient
 from agentdb.cli.demo import agent as demo_agent
-from agentdb.cli.demo.agent import QUESTIONS
+from agentdb.cli.demo.agent import QUESTIONS, Librarian
 from agentdb.cli.demo.library import Source, find_sources
+from agentdb.embedders import SpellingEmbedder
 from agentdb.postgres.url import parse_url
 from tests.conftest import Database
 from tests.integration.cli.conftest import Command
@@ -24,13 +25,17 @@ pytestmark = pytest.mark.postgres
 
 ANSWERS = {
     "How do I find close matches for a misspelled word?": "difflib.get_close_matches",
-    "How do I wrap a long paragraph of text to fit a width?": "textwrap.fill",
+    "How do I wrap a long paragraph of text to fit a width?": "textwrap.fill or textwrap.wrap",
     "How do I measure the execution time of small code snippets?": "timeit",
     "How do I suppress exceptions in a with block?": "contextlib.suppress",
     "Which function tells me the greatest common divisor?": "math.gcd",
     "How do I copy a directory tree recursively?": "shutil.copytree",
+    "How do I decompres a gziped string?": "gzip.decompress",
+    "What is a named tuple?": "collections.namedtuple",
+    "Which module compares files?": "filecmp",
 }
 
+_SCORES = r" +\d\.\d\d" * 5
 _READ = re.compile(r"([\d,]+) docstrings read in .* s: ([\d,]+) new, ([\d,]+) already known")
 
 
@@ -42,15 +47,25 @@ def _read(out: str) -> tuple[int, int, int]:
     return read, new, known
 
 
+def _best(out: str) -> dict[str, str]:
+    """Return the first answer to each question, by its name."""
+    pattern = re.compile(rf"^   (\S.*\?).*\n{_SCORES}  (\S+)", re.MULTILINE)
+    return dict(pattern.findall(out))
+
+
 async def _facts(database: Database) -> dict[str, int]:
     connection = await asyncpg.connect(**parse_url(database.admin_url).connect_arguments())
     try:
-        row = await connection.fetchrow("""
+        row = await connection.fetchrow(
+            """
             SELECT count(*) AS notes, count(DISTINCT metadata->>'name') AS names,
+                count(*) FILTER (WHERE embedding_model = $1) AS embedded,
                 (SELECT count(*) FROM agents) AS agents,
                 (SELECT count(*) FROM agent_executions WHERE status = 'completed') AS completed
             FROM agent_memories WHERE memory_type = 'note'
-        """)
+        """,
+            SpellingEmbedder().model,
+        )
     finally:
         await connection.close()
     return dict(row)
@@ -59,7 +74,7 @@ async def _facts(database: Database) -> dict[str, int]:
 @pytest.fixture
 def a_few_modules(monkeypatch: pytest.MonkeyPatch) -> list[Source]:
     """The library cut down to the modules that the questions are about."""
-    wanted = {"contextlib", "difflib", "ipaddress", "math", "textwrap", "timeit"}
+    wanted = {"bz2", "contextlib", "ctypes", "difflib", "filecmp", "gzip", "ipaddress", "math", "textwrap", "timeit"}
     sources = [source for source in find_sources() if source.module in wanted]
     monkeypatch.setattr(demo_agent, "find_sources", lambda: sources)
     return sources
@@ -89,10 +104,12 @@ def test_killed_and_run_again_it_stores_nothing_twice(database: Database) -> Non
     assert after_kill["notes"] % 500 == 0
     assert second == (facts["notes"], facts["notes"] - after_kill["notes"], after_kill["notes"])
     assert third == (facts["notes"], 0, facts["notes"])
-    assert (facts["names"], facts["agents"]) == (facts["notes"], 1)
-    lines = outs[1].splitlines()
-    best = {question: lines[lines.index(f"   {question}") + 1].split(")")[1].split()[0] for question in QUESTIONS}
-    assert best == ANSWERS
+    assert (facts["names"], facts["embedded"], facts["agents"]) == (facts["notes"], facts["notes"], 1)
+    best = _best(outs[1])
+    assert list(best) == list(ANSWERS) == [each.question for each in QUESTIONS]
+    assert [answer for question, answer in best.items() if answer not in ANSWERS[question].split(" or ")] == []
+    # Of the question that is misspelt, and of the one with a divided word.
+    assert outs[1].count("words alone would find") >= 2
 
 
 def test_shows_what_it_does(database: Database, a_few_modules: list[Source], agentdb: Command) -> None:
@@ -100,12 +117,44 @@ def test_shows_what_it_does(database: Database, a_few_modules: list[Source], age
     outcome = agentdb("demo", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
 
     assert outcome.status == 0
-    for text in ("PostgreSQL", "acme, kept apart by row-level security", "(lexical 0."):
+    for text in (
+        "PostgreSQL",
+        "acme, kept apart by row-level security",
+        "of spelling, not of meaning",
+        "score  lexical  semantic  recency  importance\n",
+        '  where={"kind": "module"}\n',
+        "words alone would find ctypes.",
+    ):
         assert text in outcome.out
-    for row in (r"agents\s+1", r"memories\s+\d+", r"executions\s+7", r"metric points\s+14", r"recall\s+6\s+[\d.]+ ms"):
+    for row in (
+        r"agents\s+1",
+        r"memories\s+\d+",
+        r"executions\s+10",
+        r"metric points\s+20",
+        r"recall\s+9\s+[\d.]+ ms",
+        rf"{_SCORES}  math\.gcd +Greatest",
+    ):
         assert re.search(row, outcome.out), row
     assert "agentdb demo --ask" in outcome.out
     assert max(map(len, outcome.out.splitlines())) <= 100
+
+
+async def test_memories_without_embeddings_get_them(
+    database: Database, a_few_modules: list[Source], agentdb: Command
+) -> None:
+    """Those of an older version of the demo: they are read again, found to be known, and found by spelling."""
+    async with PrismaAgentClient(database.url, "acme") as client:
+        librarian = Librarian(lambda *counts: None)
+        await librarian.initialize(client)
+        await librarian.execute_task({"read": "the standard library"})
+    before = await _facts(database)
+
+    outcome = await asyncio.to_thread(agentdb, "demo", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
+    after = await _facts(database)
+
+    assert (before["embedded"], after["embedded"]) == (0, after["notes"])
+    assert _read(outcome.out) == (after["notes"], 0, before["notes"])
+    assert _best(outcome.out)["How do I decompres a gziped string?"] == "gzip.decompress"
 
 
 def test_asks_only_what_it_is_told(database: Database, a_few_modules: list[Source], agentdb: Command) -> None:
@@ -119,6 +168,24 @@ def test_asks_only_what_it_is_told(database: Database, a_few_modules: list[Sourc
     assert "textwrap." in asked.out
     assert "math.gcd" in asked.out
     assert "docstrings read" not in asked.out
+
+
+async def test_answers_from_its_own_notes_only(
+    database: Database, a_few_modules: list[Source], agentdb: Command
+) -> None:
+    """Not from what other agents share, which need not have a name."""
+    async with PrismaAgentClient(database.url, "acme") as client:
+        other = await client.agents.register(AgentConfig(name="other", category="SUPPORT"))
+        shared = MemoryEntry(
+            agent_id=other.id, content="How do I wrap text?", memory_type="note", visibility="organization"
+        )
+        await client.memories.store(shared)
+
+        asked = await asyncio.to_thread(
+            agentdb, "demo", "--ask", "How do I wrap text?", DATABASE_URL=database.url, ORGANIZATION_ID="acme"
+        )
+
+    assert (asked.status, "nothing" in asked.out) == (0, True)
 
 
 async def test_leaves_other_organizations_alone(

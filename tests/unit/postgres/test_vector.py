@@ -78,7 +78,7 @@ def test_large_numbers_whose_sum_overflows_are_fine() -> None:
 def test_what_is_no_vector_is_refused() -> None:
     """By type or by form."""
     with pytest.raises(TypeError):
-        pack_vector(["a"])  # type: ignore[list-item]
+        pack_vector(["a"])
     with pytest.raises(ValueError, match="at most 65535"):
         pack_vector([0.0] * 65536)
     with pytest.raises(ValueError, match="binary form"):

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from agentdb import PrismaAgentClient, Settings
-    from agentdb.cli.demo.agent import Librarian
+    from agentdb.cli.demo.agent import Librarian, Question
     from agentdb.cli.demo.show import Show
 
 __all__ = ["demo"]
@@ -31,7 +31,7 @@ def demo(
 
 async def _demo(questions: list[str]) -> None:
     from agentdb import Settings
-    from agentdb.cli.demo.agent import QUESTIONS, Librarian
+    from agentdb.cli.demo.agent import QUESTIONS, Librarian, Question
     from agentdb.cli.demo.show import Show
 
     settings = Settings.load()
@@ -43,7 +43,7 @@ async def _demo(questions: list[str]) -> None:
         agent = Librarian(show.watch)
         await agent.initialize(client)
         if questions:
-            await _ask(agent, questions, show)
+            await _ask(agent, [Question(text) for text in questions], show)
             return
         await _read(agent, show)
         await _ask(agent, QUESTIONS, show)
@@ -55,11 +55,12 @@ async def _demo(questions: list[str]) -> None:
 
 async def _connected(settings: Settings) -> PrismaAgentClient:
     from agentdb import PrismaAgentClient
+    from agentdb.embedders import SpellingEmbedder
     from agentdb.postgres.embedded import ensure_embedded
 
     # The client would start the embedded server too, and say so; here the heading says it.
     url = settings.database_url or (await ensure_embedded(settings.data_dir)).url
-    client = PrismaAgentClient(url, settings=settings)
+    client = PrismaAgentClient(url, embedder=SpellingEmbedder(), settings=settings)
     await client.connect()
     return client
 
@@ -71,11 +72,11 @@ async def _read(agent: Librarian, show: Show) -> None:
     show.read(result)
 
 
-async def _ask(agent: Librarian, questions: list[str], show: Show) -> None:
-    show.heading("It answers questions from memory")
+async def _ask(agent: Librarian, questions: list[Question], show: Show) -> None:
+    show.heading("It answers questions from memory, by words and by spelling")
+    show.score()
     for question in questions:
-        result = await agent.execute_task({"question": question})
-        show.answer(question, result["hits"])
+        show.answer(question, await agent.execute_task(question._asdict()))
 
 
 async def _report(agent: Librarian, show: Show) -> None:

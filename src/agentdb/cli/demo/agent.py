@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
-from agentdb import AgentConfig, EnhancedAgentBase, MemoryEntry
+from agentdb import AgentConfig, EnhancedAgentBase, MemoryEntry, SearchResult
 from agentdb.cli.demo.library import Docstring, find_sources, read_docstrings
 
-__all__ = ["QUESTIONS", "Librarian"]
+__all__ = ["QUESTIONS", "Librarian", "Question"]
+
+
+class Question(NamedTuple):
+    """What to ask, and which metadata the answers must have."""
+
+    question: str
+    where: Mapping[str, Any] | None = None
+
 
 QUESTIONS = [
-    "How do I find close matches for a misspelled word?",
-    "How do I wrap a long paragraph of text to fit a width?",
-    "How do I measure the execution time of small code snippets?",
-    "How do I suppress exceptions in a with block?",
-    "Which function tells me the greatest common divisor?",
-    "How do I copy a directory tree recursively?",
+    Question("How do I find close matches for a misspelled word?"),
+    Question("How do I wrap a long paragraph of text to fit a width?"),
+    Question("How do I measure the execution time of small code snippets?"),
+    Question("How do I suppress exceptions in a with block?"),
+    Question("Which function tells me the greatest common divisor?"),
+    Question("How do I copy a directory tree recursively?"),
+    # Words alone fail: two of them are misspelt, and a named tuple is spelt "namedtuple".
+    Question("How do I decompres a gziped string?"),
+    Question("What is a named tuple?"),
+    Question("Which module compares files?", {"kind": "module"}),
 ]
 
 _BATCH = 500
@@ -53,10 +65,10 @@ class Librarian(EnhancedAgentBase):
         """Return what it can do."""
         return ["reading", "answering"]
 
-    async def execute_task(self, task: dict[str, str]) -> dict[str, Any]:
+    async def execute_task(self, task: dict[str, Any]) -> dict[str, Any]:
         """Answer a question, or read the library; either way the call is recorded as an execution."""
         if "question" in task:
-            return await self._answer(task["question"])
+            return await self._answer(Question(**task))
         return await self._read()
 
     async def count_rows(self) -> dict[str, int]:
@@ -90,26 +102,36 @@ class Librarian(EnhancedAgentBase):
         await self._measure("reading_speed", total / seconds, "docstrings/s")
         return {"docstrings": total, "new": new, "known": total - new, "seconds": round(seconds, 2)}
 
-    async def _answer(self, question: str) -> dict[str, Any]:
+    async def _answer(self, question: Question) -> dict[str, Any]:
         started = time.perf_counter()
         with self._timed("recall"):
-            hits = await self.recall(question, limit=2, memory_type="note")
+            hits = await self._recall(question, limit=2)
         for hit in hits:
             with self._timed("get by id"):
                 await self.client.memories.get(hit.id)
         with self._timed("store one memory"):
             await self.client.memories.store(
-                MemoryEntry(agent_id=self.id, content=f"I was asked: {question}", memory_type="question")
+                MemoryEntry(agent_id=self.id, content=f"I was asked: {question.question}", memory_type="question")
             )
         await self._measure("answer_time", (time.perf_counter() - started) * 1000, "ms")
         if hits:
             await self._measure("best_score", hits[0].score, "score")
+        # To compare with: without the embeddings.
+        with self._timed("recall by words alone"):
+            worded = await self._recall(question, limit=1, weights={"semantic": 0})
         return {
             "hits": [
                 {"name": hit.memory.metadata["name"], "note": hit.content, "score": hit.score, "parts": hit.parts}
                 for hit in hits
-            ]
+            ],
+            "by_words_alone": worded[0].memory.metadata["name"] if worded else None,
         }
+
+    async def _recall(self, question: Question, **options: Any) -> SearchResult:
+        # Only its own notes: those of others need not have a name.
+        return await self.recall(
+            question.question, where=question.where, memory_type="note", include_shared=False, **options
+        )
 
     def _batches(self) -> Iterator[list[Docstring]]:
         sources = find_sources()

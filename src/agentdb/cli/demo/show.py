@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -20,10 +22,12 @@ from agentdb.postgres.url import parse_url
 
 if TYPE_CHECKING:
     from agentdb import MetricSummary, PrismaAgentClient, Settings
+    from agentdb.cli.demo.agent import Question
 
 __all__ = ["Show"]
 
 _LINE_EVERY = 1000
+_PARTS = ("lexical", "semantic", "recency", "importance")
 
 
 class Show:
@@ -53,6 +57,7 @@ class Show:
         lines = Table.grid(padding=(0, 2))
         lines.add_row("   database", Text(f"PostgreSQL {version}, {place}"))
         lines.add_row("   organization", Text(f"{client.organization_id}, kept apart by {guard}"))
+        lines.add_row("   embeddings", "of spelling, not of meaning (SpellingEmbedder: no model, no download)")
         self._results.print("[bold]agentdb demo[/bold]: an agent with a memory in PostgreSQL\n")
         self._results.print(lines)
 
@@ -100,20 +105,27 @@ class Show:
 
     # -- answering
 
-    def answer(self, question: str, hits: Sequence[Mapping[str, Any]]) -> None:
+    def score(self) -> None:
+        """Say what the numbers are that `answer` prints."""
+        text = "score = mean of lexical (words) and semantic (here: spelling), moved by recency and importance"
+        self._results.print(Padding(f"[dim]{text}[/dim]", (0, 0, 1, 3), expand=False))
+        self._results.print(f"   [dim]score  {'  '.join(_PARTS)}[/dim]")
+
+    def answer(self, question: Question, result: Mapping[str, Any]) -> None:
         """Print a question and what memory has of it: scores, their parts, what and what it says."""
-        self._results.print(Text(f"   {question}", style="italic"))
+        line = Text.assemble("   ", (question.question, "italic"))
+        if question.where:
+            line.append(f"  where={json.dumps(question.where)}", "cyan")
+        self._results.print(line)
+        hits: Sequence[Mapping[str, Any]] = result["hits"]
         if not hits:
             self._results.print("   nothing (has it read yet? `agentdb demo` without --ask makes it read)")
+            return
         for hit in hits:
-            parts = ", ".join(f"{name} {value:.2f}" for name, value in hit["parts"].items())
-            line = Text.assemble(
-                (f"   {hit['score']:.2f}  ", "bold"),
-                (f"({parts})  ", "dim"),
-                f"{hit['name']:<28}  ",
-                (_says(hit["note"]), "dim"),
-            )
-            self._results.print(line, no_wrap=True, overflow="ellipsis")
+            self._results.print(_hit(hit), no_wrap=True, overflow="ellipsis")
+        worded = result["by_words_alone"]
+        if worded != hits[0]["name"]:
+            self._results.print(f"          [dim]words alone would find {worded or 'nothing'}[/dim]")
 
     # -- reporting
 
@@ -157,6 +169,16 @@ class Show:
         self._results.print(lines)
         source = Path(sys.modules[__name__].__file__ or "").with_name("agent.py")
         self._results.print(f"   [dim]The agent itself, to copy from:[/dim] {shorten_path(source)}", soft_wrap=True)
+
+
+def _hit(hit: Mapping[str, Any]) -> Text:
+    parts = "  ".join(f"{hit['parts'].get(name, 0):{len(name)}.2f}" for name in _PARTS)
+    return Text.assemble(
+        (f"   {hit['score']:5.2f}", "bold"),
+        (f"  {parts}  ", "dim"),
+        f"{hit['name']:<26}  ",
+        (_says(hit["note"]), "dim"),
+    )
 
 
 def _says(note: str) -> str:

@@ -37,7 +37,8 @@ CASE WHEN m.expires_at <= now() AND m.id <> EXCLUDED.id THEN
 -- An equal memory is there. A living one is counted, unless duplicates are refused ($2): then the count breaks its CHECK,
 -- which undoes the whole statement. An expired one becomes the new memory, except when it is the very write that is being
 -- retried; it keeps its id when a superseded memory points to it. A write that landed before under its own id, and was
--- superseded since, is not counted again. An embedding that the one that is there lacks is added to it.
+-- superseded since, is not counted again. An embedding that the one that is there lacks is added to it. IS NOT DISTINCT FROM
+-- leaves only the primary key to look up by: without statistics another index looks as good, which reads all of an agent's.
 ON CONFLICT (organization_id, agent_id, content_hash) WHERE superseded_at IS NULL DO UPDATE
 SET id = CASE
         WHEN m.expires_at <= now() AND NOT EXISTS (
@@ -49,7 +50,8 @@ SET id = CASE
         WHEN m.expires_at <= now() THEN EXCLUDED.store_count
         WHEN EXISTS (
             SELECT FROM agent_memories AS landed WHERE landed.organization_id = $1 AND landed.id = EXCLUDED.id
-                AND landed.agent_id = EXCLUDED.agent_id AND landed.content_hash = EXCLUDED.content_hash
+                AND landed.agent_id IS NOT DISTINCT FROM EXCLUDED.agent_id
+                AND landed.content_hash IS NOT DISTINCT FROM EXCLUDED.content_hash
         ) THEN m.store_count
         WHEN $2 THEN 0
         ELSE m.store_count + EXCLUDED.store_count END,
