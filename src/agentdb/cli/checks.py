@@ -126,6 +126,7 @@ def _options(url: str) -> ConnectionOptions:
 
 
 async def _examine_database(settings: Settings) -> AsyncIterator[Check]:
+    from agentdb.client.embedding_kinds import sort_indexes
     from agentdb.postgres import migrate
     from agentdb.postgres.embedded import ensure_embedded
     from agentdb.postgres.pool import Pool
@@ -142,6 +143,7 @@ async def _examine_database(settings: Settings) -> AsyncIterator[Check]:
         yield Check("migrations", "ok", "the database fits this version")
         yield _tenancy((await driver.fetch(_ROLE, (_TABLES,)))[0], settings)
         yield _policies((await driver.fetch(_UNGUARDED, (_TABLES,)))[0][0] or [])
+        yield _indexes(*await sort_indexes(driver))
     finally:
         await pool.close()
 
@@ -183,3 +185,12 @@ def _policies(unguarded: list[str]) -> Check:
         return Check("row-level security", "ok", f"on all {len(_TABLES)} tables")
     remedy = "The migrations switch it on: as the owner, ALTER TABLE … ENABLE ROW LEVEL SECURITY;"
     return Check("row-level security", "failed", f"off on {', '.join(unguarded)}", remedy)
+
+
+def _indexes(valid: list[str], broken: list[str]) -> Check:
+    # Whether one is missing cannot be said here: row-level security hides how many memories the others have.
+    if not broken:
+        finding = f"{len(valid)} in use" if valid else "none: searches by meaning look at all that is in scope"
+        return Check("vector indexes", "ok", finding)
+    finding = f"{', '.join(broken)} is not used: its build broke off"
+    return Check("vector indexes", "warning", finding, "As the owner of the tables: agentdb index create")

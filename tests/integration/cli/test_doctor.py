@@ -106,11 +106,9 @@ def test_an_index_whose_build_broke_off(database: Database, agentdb: Command) ->
     asyncio.run(_break_off(database))
 
     outcome = _examine(agentdb, database.url)
-    after = _examine(agentdb, database.url)
 
     assert (outcome.status, _states(outcome)["vector indexes"]) == (0, "warning")
     assert "agentdb index create" in outcome.out
-    assert after == outcome
 
 
 async def _break_off(database: Database) -> None:

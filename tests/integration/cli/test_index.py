@@ -4,35 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agentdb import AgentConfig, PrismaAgentClient
+from tests.acceptance.samples import samples
 from tests.conftest import Database
-from tests.integration.cli.conftest import Command
-from tests.integration.client.many_vectors import break_off, fill, opened
+from tests.integration.cli.conftest import Command, Outcome
+from tests.integration.client.many_vectors import break_off, fill, held_up, opened, until
 
 pytestmark = pytest.mark.postgres
 
-LARGE = {"model": "large", "dimensions": 8, "memories": 1500}
-SMALL = {"model": "[small]", "dimensions": 4, "memories": 20}
+GUIDE = Path(__file__).resolve().parents[3] / "docs/howto/vector-indexes.md"
+
+LARGE: dict[str, Any] = {"model": "large", "dimensions": 8, "memories": 1500}
+SMALL: dict[str, Any] = {"model": "[small]", "dimensions": 4, "memories": 20}
 
 
-def _fill(database: Database) -> None:
+def _fill(database: Database, *kinds: dict[str, Any]) -> None:
     async def work() -> None:
         async with PrismaAgentClient(database.url, "acme") as client, opened(database.admin_url) as owner:
             await client.agents.register(AgentConfig(name="scout", category="SUPPORT", id="scout-1"))
-            for kind in (LARGE, SMALL):
-                await fill(
-                    owner, model=str(kind["model"]), dimensions=_int(kind, "dimensions"), count=_int(kind, "memories")
-                )
+            for kind in kinds or (LARGE, SMALL):
+                await fill(owner, model=kind["model"], dimensions=kind["dimensions"], count=kind["memories"])
 
     asyncio.run(work())
-
-
-def _int(kind: dict[str, Any], name: str) -> int:
-    return int(kind[name])
 
 
 def _kinds(agentdb: Command) -> list[dict[str, Any]]:
@@ -91,23 +91,22 @@ def test_creates_and_drops_one(database: Database, agentdb: Command) -> None:
 
 
 def test_progress_is_on_stderr(database: Database, agentdb: Command) -> None:
-    """What is built, and how far it is."""
+    """What is built, and what it does or waits for."""
 
-    async def with_a_hindrance() -> None:
-        async with opened(database.admin_url) as owner, owner.transaction() as writer:
-            await writer.script("LOCK TABLE agent_memories IN ROW EXCLUSIVE MODE")
-            running = asyncio.create_task(asyncio.to_thread(agentdb, "index", "create"))
-            await asyncio.sleep(2)
-            await writer.commit()
-            outcomes.append(await running)
+    async def created_with_a_hindrance() -> Outcome:
+        async with opened(database.admin_url) as owner:
+            async with held_up(owner):
+                running = asyncio.create_task(asyncio.to_thread(agentdb, "index", "create"))
+                await until(lambda: owner.fetch("SELECT FROM pg_stat_progress_create_index"))
+                await asyncio.sleep(1)
+            return await running
 
-    outcomes: list[Any] = []
     _fill(database)
     agentdb("index", AGENTDB_MIGRATION_URL=database.admin_url)
-    asyncio.run(with_a_hindrance())
+    outcome = asyncio.run(created_with_a_hindrance())
 
-    assert outcomes[0].err.startswith("large, 8 dimensions: waiting for writers before build")
-    assert outcomes[0].out == "created the index of large, 8 dimensions\n"
+    assert outcome.err.startswith("large, 8 dimensions: ")
+    assert outcome.out == "created the index of large, 8 dimensions\n"
 
 
 def test_a_model_that_nobody_uses(database: Database, agentdb: Command) -> None:
@@ -178,3 +177,26 @@ def test_a_database_without_tables(blank_database: Database, agentdb: Command) -
 
     assert (outcome.status, outcome.out) == (1, "")
     assert "agentdb migrate deploy" in outcome.err
+
+
+def test_what_the_guide_says(database: Database, agentdb: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its commands, in their order: all of them work."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    Path("my_app").mkdir()
+    Path("my_app/embedding.py").write_text("from agentdb.testing import HashEmbedder\nembedder = HashEmbedder(8)\n")
+    _fill(database, {"model": "all-MiniLM-L6-v2", "dimensions": 384, "memories": 1000})
+    variables = {"DATABASE_URL": database.url, "AGENTDB_MIGRATION_URL": database.admin_url, "ORGANIZATION_ID": "acme"}
+
+    printed = []
+    for sample in samples(GUIDE, "sh"):
+        agentdb("index", "create", **variables)
+        for line in sample.code.splitlines():
+            outcome = agentdb(*shlex.split(line)[1:], **variables)
+            assert outcome.status == 0, (line, outcome)
+            printed.append(outcome.out)
+
+    assert printed[-3:] == [
+        "embedded 1,000, failed 0\n",
+        "created the index of agentdb-test-8, 8 dimensions\n",
+        "dropped the index of all-MiniLM-L6-v2, 384 dimensions\n",
+    ]

@@ -25,7 +25,7 @@ def _with_client(
     database: Database, work: Callable[[PrismaAgentClient], Awaitable[T]], organization: str = "acme"
 ) -> T:
     async def run() -> T:
-        async with PrismaAgentClient(database.url, organization) as client:
+        async with PrismaAgentClient(database.url, "acme") as client:
             return await work(client)
 
     return asyncio.run(run())

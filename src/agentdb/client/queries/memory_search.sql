@@ -10,6 +10,10 @@ CASE WHEN c.pinned THEN 1 ELSE exp(greatest(-700, -ln(2::float8) * greatest(0, e
 -- What being recent and being important make of a score.
 (1 + $14::float8 * ({{recency}} - 0.5)) * (1 + $15::float8 * (c.importance - 0.5))
 
+-- fragment: is_even
+-- Whether boosts hardly tell the candidates apart.
+max({{boost}}) OVER () - min({{boost}}) OVER () < 0.01
+
 -- name: words
 -- The memories that hold any of the words $13, best first; at most $11 of the $12 that are best without boosts.
 WITH best AS (
@@ -18,7 +22,7 @@ WITH best AS (
     ORDER BY score DESC, c.occurred_at DESC, c.id DESC LIMIT $11
 )
 SELECT {{memory}}, best.lexical, NULL::float8 AS semantic, NULL::float8 AS cosine, best.recency, best.score,
-    NOT best.is_cut AS is_exact, false AS is_indexed
+    NOT best.is_cut AS is_exact, false AS is_indexed, false AS is_even
 FROM best JOIN agent_memories AS m ON m.organization_id = $1 AND m.id = best.id
 WHERE NOT $4
 ORDER BY best.score DESC, best.occurred_at DESC, best.id DESC
@@ -28,8 +32,9 @@ m.embedding_model = $19 AND m.embedding_dimensions = $20
 
 -- fragment: crossover
 -- How many memories a scope has to hold for the index $21 to be quicker than looking at all of them; NULL without the index.
--- Looking at s takes about 3 us each; finding n by an index over t takes about 12 us n t / s: they meet at s = sqrt(4 n t).
-SELECT ceil(sqrt(4.0 * $23 * greatest(c.reltuples, 0)))::bigint AS rows
+-- Looking at s takes about 3 us each; finding n by an index over t takes about 12 us n t / s: they meet at s = sqrt(4 n t). The
+-- index of a table that has just been filled does not know its t yet.
+SELECT ceil(sqrt(4.0 * $23 * greatest(c.reltuples, 1000)))::bigint AS rows
     FROM pg_class AS c JOIN pg_index AS i ON i.indexrelid = c.oid
     WHERE c.oid = to_regclass($21) AND i.indisvalid
 
@@ -42,7 +47,7 @@ SELECT ceil(sqrt(4.0 * $23 * greatest(c.reltuples, 0)))::bigint AS rows
     ))
 
 -- fragment: near
--- The candidates by the vector $18: $23 from the index or, where that is of no use or finds fewer than $11, the best $12 of all.
+-- The candidates by the vector $18: $23 from the index or, where that is of no use or finds fewer, the best $12 of all.
 settings AS MATERIALIZED (
     SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '100', true)
 ),
@@ -52,12 +57,12 @@ indexed AS MATERIALIZED (
     ORDER BY l2_normalize(m.embedding)::halfvec($20) <=> l2_normalize($18::vector)::halfvec($20) LIMIT $23
 ),
 near AS MATERIALIZED (
-    SELECT *, true AS is_indexed FROM indexed WHERE (SELECT count(*) FROM indexed) >= $11
+    SELECT *, true AS is_indexed FROM indexed WHERE (SELECT count(*) FROM indexed) >= $23
     UNION ALL
     SELECT *, false FROM (
         SELECT c.* FROM (
             SELECT {{memory}}, 1 - (m.embedding <=> $18::vector) AS cosine FROM {{memories}} AS m
-            WHERE (SELECT count(*) FROM indexed) < $11 AND {{scope}} AND {{living_then}} AND {{embedded}}
+            WHERE (SELECT count(*) FROM indexed) < $23 AND {{scope}} AND {{living_then}} AND {{embedded}}
         ) AS c
         ORDER BY greatest(c.cosine, 0) * {{boost}} DESC, c.cosine DESC, c.occurred_at DESC, c.id DESC LIMIT $12
     ) AS scanned
@@ -67,7 +72,7 @@ near AS MATERIALIZED (
 -- The memories nearest to the vector $18, best first; at most $11 of $12 candidates.
 WITH {{near}}
 SELECT c.*, NULL::float8 AS lexical, greatest(c.cosine, 0) AS semantic, {{recency}} AS recency,
-    greatest(c.cosine, 0) * {{boost}} AS score, NOT c.is_indexed AS is_exact
+    greatest(c.cosine, 0) * {{boost}} AS score, NOT c.is_indexed AS is_exact, {{is_even}} AS is_even
 FROM near AS c WHERE $13::text IS NULL
 ORDER BY score DESC, c.cosine DESC, c.occurred_at DESC, c.id DESC LIMIT $11
 
@@ -109,7 +114,7 @@ c AS (
     FROM compared
 ),
 best AS (
-    SELECT c.*, {{recency}} AS recency, {{boost}} * CASE
+    SELECT c.*, {{recency}} AS recency, {{is_even}} AS is_even, {{boost}} * CASE
             WHEN NOT EXISTS (SELECT FROM worded) THEN c.semantic
             WHEN NOT EXISTS (SELECT FROM near) THEN c.lexical
             ELSE ($24::float8 * c.lexical + $25::float8 * c.semantic) / ($24::float8 + $25::float8)
@@ -119,6 +124,6 @@ best AS (
 )
 SELECT {{memory}}, best.lexical, best.semantic, best.cosine, best.recency, best.score,
     NOT EXISTS (SELECT FROM near WHERE is_indexed UNION ALL SELECT FROM worded WHERE is_cut) AS is_exact,
-    EXISTS (SELECT FROM near WHERE is_indexed) AS is_indexed
+    EXISTS (SELECT FROM near WHERE is_indexed) AS is_indexed, best.is_even
 FROM best JOIN agent_memories AS m ON m.organization_id = $1 AND m.id = best.id
 ORDER BY best.score DESC, best.cosine DESC NULLS LAST, best.occurred_at DESC, best.id DESC

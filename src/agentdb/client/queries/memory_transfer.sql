@@ -50,25 +50,25 @@ FROM jsonb_to_recordset($2::jsonb) AS e (id text, name text, version text, categ
     capabilities text[], data_sources text[], metadata jsonb, max_memories integer)
 ON CONFLICT DO NOTHING
 
--- name: there
--- What is there already of memories on their way in: the one of the same id, and a living one that equals a living one. It is in
--- the way when it has expired and the new one has not: then it is there for nobody. Of a memory that another client hashed,
--- or one that differs, what makes it equal or not.
-WITH coming AS (
-    SELECT * FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::boolean[], $6::timestamptz[])
-        AS e (id, agent_id, content_hash, is_living, expires_at)
-)
-SELECT e.id::text AS id, m.id::text AS there, m.agent_id, m.content_hash,
+-- fragment: is_in_the_way
+-- What has expired is there for nobody, and gives way to what has not.
+(m.expires_at <= now() AND (e.expires_at IS NULL OR e.expires_at > now())) IS TRUE AS is_in_the_way
+
+-- name: same
+-- What has the id of a memory on its way in, of ids from $5 to $6; where its hash is another, what it was made of.
+SELECT e.id::text AS id, m.id::text AS there, m.agent_id, m.content_hash, {{is_in_the_way}}, m.memory_type,
     CASE WHEN m.content_hash <> e.content_hash THEN m.content END AS content,
-    CASE WHEN m.content_hash <> e.content_hash THEN m.metadata END AS metadata, m.memory_type,
-    (m.expires_at <= now() AND (e.expires_at IS NULL OR e.expires_at > now())) IS TRUE AS is_in_the_way
-FROM coming AS e JOIN agent_memories AS m ON m.organization_id = $1 AND m.id = e.id
-UNION ALL
-SELECT e.id::text, m.id::text, m.agent_id, m.content_hash, NULL, NULL, m.memory_type,
-    (m.expires_at <= now() AND (e.expires_at IS NULL OR e.expires_at > now())) IS TRUE
-FROM coming AS e JOIN agent_memories AS m ON m.organization_id = $1 AND m.agent_id = e.agent_id
-    AND m.content_hash = e.content_hash AND m.superseded_at IS NULL AND m.id <> e.id
-WHERE e.is_living
+    CASE WHEN m.content_hash <> e.content_hash THEN m.metadata END AS metadata
+FROM unnest($2::uuid[], $3::bytea[], $4::timestamptz[]) AS e (id, content_hash, expires_at)
+    JOIN agent_memories AS m ON m.organization_id = $1 AND m.id = e.id
+WHERE m.id BETWEEN $5::uuid AND $6::uuid
+
+-- name: equal
+-- The living memory that equals one on its way in.
+SELECT e.id::text AS id, m.id::text AS there, {{is_in_the_way}}
+FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::timestamptz[]) AS e (id, agent_id, content_hash, expires_at)
+    JOIN agent_memories AS m ON m.organization_id = $1 AND m.agent_id = e.agent_id AND m.content_hash = e.content_hash
+        AND m.superseded_at IS NULL
 
 -- name: arrive
 -- Store memories as they were exported; those that came back are new.
