@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 # These import nothing but typer until a command runs, so that `--help` is quick.
-from agentdb.cli import demo, doctor, embedded, migrate
+from agentdb.cli import demo, doctor, embedded, index, migrate, reembed, sweep, transfer
 from agentdb.errors import AgentDBError, ConfigurationError, InvalidInputError
 
 __all__ = ["app", "run"]
@@ -30,7 +30,12 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
+app.command("reembed")(reembed.reembed)
+app.command("sweep")(sweep.sweep)
+app.command("export")(transfer.export)
+app.command("import")(transfer.import_)
 app.add_typer(migrate.app, name="migrate")
+app.add_typer(index.app, name="index")
 app.add_typer(embedded.app, name="embedded")
 
 

@@ -261,7 +261,7 @@ async def test_an_organization_behind_the_nearer_ones_of_another(
 async def test_boosts_choose_among_more_than_are_wanted(client: PrismaAgentClient, owner: Driver, agent: Agent) -> None:
     """What the index proposes is enough for importance to reorder, and hardly differs from what a scan finds."""
     await fill(owner, spread=1.5)
-    queries = vectors(20)
+    queries = [near(vector) for vector in list((await vectors(owner)).values())[:20]]
     scanned = [await found(client, query, weights=None) for query in queries]
     await create_embedding_index(owner, "m", 8)
     indexed = [await found(client, query, weights=None) for query in queries]
