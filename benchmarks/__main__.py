@@ -41,9 +41,9 @@ NOTES = (
     "JSON are made by both sides. COPY runs as the owner, since it is refused where row-level security applies."
 )
 RETRIEVAL_NOTES = (
-    "384-d embeddings in clusters, ten organizations with an agent each. raw: SQL by hand as the owner of the tables, whom "
-    "row-level security does not bind; iterative HNSW, ef 100; words joined by OR, ts_rank, GIN. Stores: the raw side as "
-    "the application role, COPY as the owner; at once: clients on one processor, server on another."
+    "384-d embeddings in clusters, ten organizations with an agent each. raw: SQL by hand as the owner of the tables, "
+    "whom row-level security does not bind; iterative HNSW, ef 100; words joined by OR, ts_rank, GIN. Stores: the raw "
+    "side as the application role, COPY as the owner; at once: clients on one processor, server on another."
 )
 ENGINE_NOTES = (
     f"{AUTHORS:,} authors with {POSTS_EACH} posts each; synchronous_commit is off there. raw: hand-written SQL "

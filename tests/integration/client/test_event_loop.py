@@ -38,7 +38,7 @@ async def longest_pause(work: Callable[[], Awaitable[Any]]) -> float:
 
 
 async def test_nothing_blocks_it(client: PrismaAgentClient, agent: Agent) -> None:
-    """Neither a batch of 1,000 with embeddings nor a search of 100 hits; the best of three, as a machine may be busy."""
+    """Neither a batch of 1,000 with embeddings nor a search of 100 hits; the best of three: a machine may be busy."""
     batches = [
         [
             MemoryEntry(agent_id=agent.id, content=f"harbour {batch} {n}", embedding=[float(n + 1), *[0.1] * 383])
