@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypedDict
 
+from agentdb.client.filters import Where
 from agentdb.client.memory_hits import ranked_hit, recent_hit
 from agentdb.client.memory_resource import MemoryResource
 from agentdb.client.memory_scope import MemoryScope
@@ -21,7 +22,6 @@ from agentdb.validation import check_flag, check_limit, check_offset, check_text
 
 if TYPE_CHECKING:
     from agentdb.client.accesses import Accesses
-    from agentdb.client.filters import Where
     from agentdb.postgres.driver import Record
 
 __all__ = ["MemorySearch", "Order", "SearchOptions"]
