@@ -4,6 +4,7 @@ from agentdb.agent.base import EnhancedAgentBase
 from agentdb.agent.tools import tool
 from agentdb.client.client import PrismaAgentClient
 from agentdb.client.embedder import Embedder
+from agentdb.client.memories import Imported, Reembedded, Swept
 from agentdb.client.retrieval import SearchWeights
 from agentdb.client.sharing import get_agent_client
 from agentdb.config import Settings
@@ -70,6 +71,7 @@ __all__ = [
     "ExecutionTree",
     "ForeignOrganizationError",
     "HealthReport",
+    "Imported",
     "InvalidArgumentError",
     "InvalidInputError",
     "LearningPattern",
@@ -86,9 +88,11 @@ __all__ = [
     "PoolTimeoutError",
     "PrismaAgentClient",
     "QueryTimeoutError",
+    "Reembedded",
     "SearchResult",
     "SearchWeights",
     "Settings",
+    "Swept",
     "TokenUsage",
     "Tool",
     "ToolStats",

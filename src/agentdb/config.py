@@ -35,7 +35,7 @@ class Settings:
     Attributes:
         organization_id: The organization that the client is bound to.
         database_url: Where the database is, in Prisma's dialect; None: the embedded server.
-        migration_url: Where `agentdb migrate` connects, as a role that may create tables; None: *database_url*.
+        migration_url: Where `agentdb migrate` and `agentdb index` connect, as the tables' owner; None: *database_url*.
         data_dir: Where the embedded server keeps its data; None: the user's data directory.
         require_rls: Refuse to connect as a role that row-level security does not bind.
         pool_size: Most connections of a pool; None: the URL's `connection_limit`, else the pool's default.

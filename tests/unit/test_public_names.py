@@ -34,7 +34,8 @@ PUBLIC_METHODS = {
         complete_execution fail_execution record_metric get_agent_metrics store_learning_pattern get_learning_patterns
         health_check connect disconnect for_organization transaction prisma driver""",
     "agents": "register get find list heartbeat deactivate delete",
-    "memories": "store store_many get update delete list search supersede count",
+    "memories": """store store_many get update delete list search supersede history count forget sweep reembed
+        export_lines import_lines""",
     "tools": "register get list record_call",
     "executions": "start finish fail get list tree track",
     "metrics": "record record_many summary series",

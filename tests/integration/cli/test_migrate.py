@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,8 @@ from tests.integration.cli.conftest import Command
 pytestmark = pytest.mark.postgres
 
 INIT = "20261122000000_agentdb_init"
+ALL = sorted(path.parent.name for path in (Path(__file__).parents[3] / "prisma" / "migrations").glob("*/migration.sql"))
+APPLIED = "".join(f"applied {name}\n" for name in ALL)
 
 
 def test_deploys_once(blank_database: Database, agentdb: Command) -> None:
@@ -21,9 +24,10 @@ def test_deploys_once(blank_database: Database, agentdb: Command) -> None:
     after = agentdb("migrate", "status")
     again = agentdb("migrate", "deploy")
 
-    assert (before.status, before.out) == (1, f"{INIT}  pending\n1 to apply: `agentdb migrate deploy`\n")
-    assert (deployed.status, deployed.out) == (0, f"applied {INIT}\n")
-    assert (after.status, after.out) == (0, f"{INIT}  applied\nThe database is up to date.\n")
+    pending, applied = ("".join(f"{name}  {word}\n" for name in ALL) for word in ("pending", "applied"))
+    assert (before.status, before.out) == (1, f"{pending}{len(ALL)} to apply: `agentdb migrate deploy`\n")
+    assert (deployed.status, deployed.out) == (0, APPLIED)
+    assert (after.status, after.out) == (0, f"{applied}The database is up to date.\n")
     assert (again.status, again.out) == (0, "nothing to apply: the database is up to date\n")
 
 
@@ -39,9 +43,9 @@ def test_json_for_programs(blank_database: Database, agentdb: Command) -> None:
     deployed = json.loads(agentdb("migrate", "deploy", "--json").out)
     after = json.loads(agentdb("migrate", "--json").out)
 
-    assert (before["pending"], before["is_current"]) == ([INIT], False)
-    assert deployed == {"applied": [INIT]}
-    assert (after["applied"], after["pending"], after["is_current"]) == ([INIT], [], True)
+    assert (before["pending"], before["is_current"]) == (ALL, False)
+    assert deployed == {"applied": ALL}
+    assert (after["applied"], after["pending"], after["is_current"]) == (ALL, [], True)
 
 
 def test_the_migration_url_goes_first(blank_database: Database, agentdb: Command) -> None:
@@ -51,7 +55,7 @@ def test_the_migration_url_goes_first(blank_database: Database, agentdb: Command
 
     assert as_application.status == 1
     assert "Traceback" not in as_application.err
-    assert (as_owner.status, as_owner.out) == (0, f"applied {INIT}\n")
+    assert (as_owner.status, as_owner.out) == (0, APPLIED)
 
 
 def test_resolving_needs_a_failed_migration(database: Database, agentdb: Command) -> None:
