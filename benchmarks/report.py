@@ -69,9 +69,17 @@ def _cells(measured: Measurement) -> tuple[str, ...]:
         "" if measured.raw_ms is None else _milliseconds(measured.raw_ms),
         _milliseconds(measured.ours_ms),
         f"{measured.ratio:.2f}x" if has_ratio else "",
-        "" if measured.bar is None else f"{measured.bar:.2f}x" if has_ratio else _milliseconds(measured.bar),
+        _bar(measured),
         _MARKS[measured.is_met],
     )
+
+
+def _bar(measured: Measurement) -> str:
+    if measured.bar is None:
+        return ""
+    if measured.ratio is None:
+        return _milliseconds(measured.bar)
+    return f"{measured.bar:.2f}x" + (f" + {measured.allowance_ms:g} ms" if measured.allowance_ms else "")
 
 
 def _other_cells(measured: Measurement, name: str) -> tuple[str, str]:

@@ -58,6 +58,7 @@ def make_search_cases(database: RetrievalDatabase) -> Iterator[Case]:
         prepare=lambda: source.words(5), calls=5)  # fmt: skip
     yield Case("hybrid top 10, beside raw text", lambda given: memories.search(AGENT, given[0], embedding=given[1],
         embedding_model=MODEL), {"asyncpg": lambda given: worded(given[0])}, bar=1.3,
+        allowance_ms=1.0,
         prepare=lambda: (source.words(5), vector()), calls=5)  # fmt: skip
     yield Case("  beside raw vector", lambda given: memories.search(AGENT, given[0], embedding=given[1],
         embedding_model=MODEL), {"asyncpg": lambda given: near(given[1])}, bar=None,

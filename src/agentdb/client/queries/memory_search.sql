@@ -80,9 +80,12 @@ ORDER BY score DESC, c.cosine DESC, c.occurred_at DESC, c.id DESC LIMIT $11
 -- The memories that fit words $13 and the vector $18 best; at most $11. Each arm proposes $12 (or $23, where reading their
 -- embeddings would take as long as all the rest), and each says of the other's what it knows.
 WITH {{near}},
+known AS MATERIALIZED (
+    SELECT array_agg(near.id::uuid) AS ids, CASE WHEN bool_or(is_indexed) THEN $23 ELSE $12 END AS most FROM near
+),
 worded AS MATERIALIZED (
-    SELECT c.* FROM agent_memories_by_words(
-        $1, $2, $3, $5, $6, $7, $8, $10, $9, $13, $12, (SELECT array_agg(near.id::uuid) FROM near)
+    SELECT c.* FROM known, agent_memories_by_words(
+        $1, $2, $3, $5, $6, $7, $8, $10, $9, $13, known.most, known.ids
     ) AS c
 ),
 proposed AS MATERIALIZED (
@@ -96,7 +99,7 @@ proposed AS MATERIALIZED (
         UNION ALL
         (SELECT c.id, c.relevance, NULL, c.importance, c.memory_type, c.occurred_at, c.pinned
         FROM worded AS c ORDER BY c.relevance * {{boost}} DESC, c.occurred_at DESC, c.id DESC
-        LIMIT CASE WHEN EXISTS (SELECT FROM near WHERE is_indexed) THEN $23 ELSE $12 END)
+        LIMIT (SELECT most FROM known))
     ) AS arms
     GROUP BY id
 ),
