@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from agentdb import AgentConfig, MemoryEntry, MetricPoint, PrismaAgentClient
+from agentdb import AgentConfig, MemoryEntry, MetricPoint, PrismaAgentClient, Settings
 from tests.wire import Wire
 
 pytestmark = pytest.mark.postgres
@@ -17,7 +17,9 @@ pytestmark = pytest.mark.postgres
 @pytest_asyncio.fixture
 async def client(roundtrips: Wire, database_url: str) -> AsyncIterator[PrismaAgentClient]:
     """A client whose only way to the server is through the counting proxy."""
-    async with PrismaAgentClient(roundtrips.url(database_url), "acme") as connected:
+    url = roundtrips.url(database_url)
+    settings = Settings(organization_id="acme", database_url=url, access_flush_seconds=600)  # recalls count later
+    async with PrismaAgentClient(settings=settings) as connected:
         yield connected
 
 
@@ -41,6 +43,12 @@ OPERATIONS: dict[str, Operation] = {
     "memories.get": lambda client, agent, memory, _: client.memories.get(memory),
     "memories.list": lambda client, agent, _, __: client.memories.list(agent, limit=10),
     "memories.search": lambda client, agent, _, __: client.memories.search(agent, "which fact?"),
+    "memories.search by vector": lambda client, agent, _, __: client.memories.search(agent, embedding=[1.0, 2.0]),
+    "memories.search by both": lambda client, agent, _, __: client.memories.search(agent, "fact", embedding=[1.0, 2.0]),
+    "memories.search with a filter": lambda client, agent, _, number: client.memories.search(
+        agent, where={"number": number}
+    ),
+    "memories.forget": lambda client, *_: client.memories.forget({"number": -7}),
     "metrics.record": lambda client, agent, _, number: client.metrics.record(agent, "accuracy", number, "percentage"),
     "metrics.record_many": lambda client, agent, _, number: client.metrics.record_many(
         [MetricPoint(agent_id=agent, name="accuracy", value=number + i) for i in range(10)]
