@@ -44,15 +44,26 @@ ALTER TABLE agent_memories
         ])
     ) STORED,
     ADD COLUMN embedding_dimensions integer GENERATED ALWAYS AS (vector_dims(embedding)) STORED,
+    -- A boolean, because row-level security lets the planner see statistics of one; those of an enum are kept from it, and it
+    -- then takes every memory for a shared one.
+    ADD COLUMN is_shared boolean GENERATED ALWAYS AS (visibility = 'organization') STORED,
     -- why there is no embedding though there should be one
     ADD COLUMN embedding_error text,
     ADD CONSTRAINT agent_memories_embedding_error_check CHECK (
         embedding_error IS NULL OR embedding IS NULL AND char_length(embedding_error) BETWEEN 1 AND 255
     ),
+    -- pgvector adds up cosines as 32-bit floats, which squares of shorter or longer vectors leave
+    DROP CONSTRAINT agent_memories_embedding_check,
+    ADD CONSTRAINT agent_memories_embedding_check CHECK (vector_norm(embedding) BETWEEN 1e-12 AND 1e12),
     -- An import meets a memory before the one that superseded it.
     ALTER CONSTRAINT agent_memories_organization_id_superseded_by_id_fkey DEFERRABLE INITIALLY IMMEDIATE,
     -- Counting an access changes no indexed column: with some room on its page, no index has to hear of it.
     SET (fillfactor = 90);
+
+CREATE INDEX agent_memories_organization_id_agent_id_occurred_at_idx ON agent_memories (organization_id, agent_id, occurred_at DESC);
+DROP INDEX agent_memories_shared_idx;
+CREATE INDEX agent_memories_shared_idx ON agent_memories (organization_id, created_at DESC) WHERE is_shared;
+CREATE INDEX agent_memories_shared_occurred_at_idx ON agent_memories (organization_id, occurred_at DESC) WHERE is_shared;
 
 -- New rows wait in a list that every search has to read; 128 kB keep it short. Partial, because schema.prisma cannot name it:
 -- a partial index is one that Prisma leaves alone.
@@ -66,14 +77,17 @@ CREATE INDEX agent_memories_words_idx ON agent_memories USING gin (content_tsv, 
 -- them. These functions run as the owner of the table and keep to the organization themselves: to the one that the
 -- connection's setting names, as the policies do, and to the one that the caller names, which has to be the same. What they
 -- return is read again by the caller, under the policies.
+--
+-- Operands have the exact types of the operators, and no argument is converted: whoever may create in a schema of the search
+-- path could otherwise offer an operator or a function that fits better, and have the owner run it.
 
 CREATE FUNCTION agent_memories_scope(organization text, agent text, with_shared boolean) RETURNS tsquery
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
-    WHEN agent IS NULL THEN format(''' o%s''', to_hex(hashtextextended(organization, 0)))
-    WHEN with_shared THEN format(''' a%s'' | '' true%s''',
-        to_hex(hashtextextended(agent, hashtextextended(organization, 0))), to_hex(hashtextextended(organization, 0)))
-    ELSE format(''' a%s''', to_hex(hashtextextended(agent, hashtextextended(organization, 0))))
+    WHEN agent IS NULL THEN ''' o'::text || to_hex(hashtextextended(organization, 0::bigint)) || ''''::text
+    WHEN with_shared THEN ''' a'::text || to_hex(hashtextextended(agent, hashtextextended(organization, 0::bigint)))
+        || ''' | '' true'::text || to_hex(hashtextextended(organization, 0::bigint)) || ''''::text
+    ELSE ''' a'::text || to_hex(hashtextextended(agent, hashtextextended(organization, 0::bigint))) || ''''::text
 END::tsquery;
 
 -- The memories in scope that hold *terms*, which the scope is a part of. PostgreSQL writes this into the query that calls it.
@@ -85,10 +99,10 @@ CREATE FUNCTION agent_memories_in_scope(
 RETURNS SETOF agent_memories LANGUAGE sql STABLE
 AS $$
     SELECT m.* FROM (SELECT * FROM agent_memories WHERE content_tsv @@ terms OFFSET 0) AS m
-    WHERE m.organization_id = organization AND (m.agent_id = agent OR with_shared AND m.visibility = 'organization')
+    WHERE m.organization_id = organization AND (m.agent_id = agent OR with_shared AND m.is_shared)
         AND CASE WHEN as_of IS NULL THEN m.superseded_at IS NULL
             ELSE m.created_at <= as_of AND (m.superseded_at IS NULL OR m.superseded_at > as_of) END
-        AND (m.expires_at IS NULL OR m.expires_at > now())
+        AND (m.expires_at IS NULL OR m.expires_at > statement_timestamp())
         AND (kind IS NULL OR m.memory_type = kind) AND (least_importance IS NULL OR m.importance >= least_importance)
         AND (since IS NULL OR m.occurred_at >= since) AND (until IS NULL OR m.occurred_at < until)
         AND (condition IS NULL OR m.metadata @@ condition);
@@ -104,11 +118,11 @@ $$;
 -- A word that more than 5,000 memories hold is looked up in 5,000 of them, and where several words are so frequent, in as many
 -- that hold them all: a search then takes hardly longer in a larger scope. is_cut says so.
 --
--- Returns what can be among the best *most* after boosts of 0.81 to 1.21, and what was found of *also*; relevance is in (0, 1],
--- 1 for the best.
+-- Returns what is at least *floor* times as relevant as the *most*-th, and what was found of *also*; relevance is in (0, 1], 1 for
+-- the best.
 CREATE FUNCTION agent_memories_by_words(
     organization text, agent text, with_shared boolean, kind text, least_importance double precision,
-    since timestamptz, until timestamptz, as_of timestamptz, condition jsonpath, words text, most integer, also uuid[]
+    since timestamptz, until timestamptz, as_of timestamptz, condition jsonpath, words text, most integer, floor double precision, also uuid[]
 )
 RETURNS TABLE (
     id uuid, relevance double precision, importance double precision, memory_type text, occurred_at timestamptz, pinned boolean,
@@ -117,6 +131,7 @@ RETURNS TABLE (
 LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100
 SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan
+SET enable_nestloop = off -- the planner takes each step for a row or two, and would join thousands one by one
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -129,11 +144,13 @@ BEGIN
     END IF;
     RETURN QUERY
     WITH terms AS MATERIALIZED (
-        SELECT array_to_tsvector(ARRAY[lexeme])::text::tsquery AS term
-        FROM unnest(to_tsvector('english'::regconfig, words)) ORDER BY length(lexeme) DESC LIMIT most_words
+        SELECT row_number() OVER () AS place, chosen.term FROM (
+            SELECT array_to_tsvector(ARRAY[lexeme])::text::tsquery AS term
+            FROM unnest(to_tsvector('english'::regconfig, words)) ORDER BY length(lexeme) DESC LIMIT most_words
+        ) AS chosen
     ),
     postings AS MATERIALIZED (
-        SELECT terms.term, found.* FROM terms, LATERAL (
+        SELECT terms.place, found.* FROM terms, LATERAL (
             SELECT m.id, ts_rank(m.content_tsv, terms.term)::float8 AS frequency, length(m.content_tsv)::float8 AS length,
                 m.importance, m.memory_type, m.occurred_at, m.pinned
             FROM agent_memories_in_scope(
@@ -143,11 +160,12 @@ BEGIN
         ) AS found
     ),
     holders AS MATERIALIZED (
-        SELECT term, count(*)::float8 AS number, count(*) >= enough AS is_frequent FROM postings GROUP BY term
+        SELECT terms.place, terms.term, counted.number::float8 AS number, counted.number >= enough AS is_frequent
+        FROM terms JOIN (SELECT p.place, count(*) AS number FROM postings AS p GROUP BY p.place) AS counted USING (place)
     ),
     together AS MATERIALIZED (
         SELECT found.* FROM (
-            SELECT string_agg(term::text, ' & ')::tsquery AS terms FROM holders WHERE is_frequent HAVING count(*) > 1
+            SELECT string_agg(term::text, ' & '::text)::tsquery AS terms FROM holders WHERE is_frequent HAVING count(*) > 1
         ) AS frequent, LATERAL (
             SELECT m.id, m.content_tsv, m.importance, m.memory_type, m.occurred_at, m.pinned
             FROM agent_memories_in_scope(
@@ -158,25 +176,24 @@ BEGIN
     ),
     all_postings AS (
         SELECT * FROM postings
-        UNION ALL
-        SELECT holders.term, m.id, ts_rank(m.content_tsv, holders.term)::float8, length(m.content_tsv)::float8,
+        UNION -- what is in both is the same in both
+        SELECT holders.place, m.id, ts_rank(m.content_tsv, holders.term)::float8, length(m.content_tsv)::float8,
             m.importance, m.memory_type, m.occurred_at, m.pinned
-        FROM together AS m, holders
-        WHERE is_frequent AND NOT EXISTS (SELECT FROM postings AS p WHERE p.term = holders.term AND p.id = m.id)
+        FROM together AS m, holders WHERE is_frequent
     ),
     facts AS MATERIALIZED (
-        SELECT 5 * count(DISTINCT p.id)::float8 AS memories, avg(p.length) AS length FROM postings AS p
+        SELECT 5::float8 * count(DISTINCT p.id)::float8 AS memories, avg(p.length) AS length FROM postings AS p
     ),
     scored AS MATERIALIZED (
         SELECT p.id, min(p.importance) AS importance, min(p.memory_type) AS memory_type, min(p.occurred_at) AS occurred_at,
             bool_or(p.pinned) AS pinned,
-            sum(ln(1 + (facts.memories - holders.number + 0.5) / (holders.number + 0.5)) * p.frequency
-                / (0.88 + 0.12 * p.length / facts.length)) AS score
-        FROM all_postings AS p JOIN holders USING (term) CROSS JOIN facts
+            sum(ln(1::float8 + (facts.memories - holders.number + 0.5::float8) / (holders.number + 0.5::float8)) * p.frequency
+                / (0.88::float8 + 0.12::float8 * p.length / facts.length)) AS score
+        FROM all_postings AS p JOIN holders USING (place) CROSS JOIN facts
         GROUP BY p.id
     ),
     marks AS MATERIALIZED (
-        SELECT max(s.score) AS best, 0.66 * (SELECT n.score FROM scored AS n ORDER BY n.score DESC OFFSET most - 1 LIMIT 1) AS least
+        SELECT max(s.score) AS best, floor * (SELECT n.score FROM scored AS n ORDER BY n.score DESC OFFSET most - 1 LIMIT 1) AS least
         FROM scored AS s
     )
     SELECT s.id, s.score / marks.best, s.importance, s.memory_type, s.occurred_at, s.pinned,
@@ -205,20 +222,20 @@ BEGIN
     RETURN QUERY
     SELECT m.id FROM (SELECT * FROM agent_memories WHERE content_tsv @@ scope AND metadata @@ condition OFFSET 0) AS m
     WHERE m.organization_id = organization
-        AND (agent IS NULL OR m.agent_id = agent OR with_shared AND m.visibility = 'organization')
+        AND (agent IS NULL OR m.agent_id = agent OR with_shared AND m.is_shared)
     LIMIT most;
 END
 $$;
 
 REVOKE EXECUTE ON FUNCTION
     agent_memories_by_words(
-        text, text, boolean, text, double precision, timestamptz, timestamptz, timestamptz, jsonpath, text, integer, uuid[]
+        text, text, boolean, text, double precision, timestamptz, timestamptz, timestamptz, jsonpath, text, integer, double precision, uuid[]
     ),
     agent_memories_by_metadata(text, text, boolean, jsonpath, integer)
     FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     agent_memories_by_words(
-        text, text, boolean, text, double precision, timestamptz, timestamptz, timestamptz, jsonpath, text, integer, uuid[]
+        text, text, boolean, text, double precision, timestamptz, timestamptz, timestamptz, jsonpath, text, integer, double precision, uuid[]
     ),
     agent_memories_by_metadata(text, text, boolean, jsonpath, integer)
     TO agentdb_app;

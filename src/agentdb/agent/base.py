@@ -129,10 +129,12 @@ class EnhancedAgentBase(ABC):
         """
         async with self._turn():
             client, self._client = self._client, None
-            if client is not None and self.config.max_memories is not None:
-                await self._sweep(client)
-            if client is not None and self._owns_client:
-                await client.disconnect()
+            try:
+                if client is not None and self.config.max_memories is not None:
+                    await self._sweep(client)
+            finally:
+                if client is not None and self._owns_client:
+                    await client.disconnect()
 
     async def _sweep(self, client: PrismaAgentClient) -> None:
         try:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from agentdb.errors import AgentDBError
+from agentdb.errors import AgentDBError, NotConnectedError
 
 __all__ = ["Access", "Accesses"]
 
@@ -35,12 +35,12 @@ class Accesses:
     cannot be reached keeps it waiting for the next time. Readers in this process see the counts at once, by `pending`.
 
     Args:
-        write: Adds counts to the memories of these ids.
+        write: Adds counts to the memories of these ids; returns the ids of those that it has to leave for later.
         delay_seconds: How long recalls gather.
     """
 
     def __init__(
-        self, write: Callable[[Sequence[str], Sequence[Access]], Awaitable[object]], delay_seconds: float
+        self, write: Callable[[Sequence[str], Sequence[Access]], Awaitable[Iterable[str]]], delay_seconds: float
     ) -> None:
         self._write = write
         self._delay = delay_seconds
@@ -75,7 +75,8 @@ class Accesses:
         self._stop_waiting()
 
     def forget(self) -> None:
-        """Drop what was counted: its event loop is gone, or it is another process's."""
+        """Drop what was counted: the client is closed, its event loop is gone, or it is another process's."""
+        self._stop_waiting()
         self._gathered, self._leaving, self._timer, self._task = {}, {}, None, None
 
     def _wait(self, times: int = 1) -> None:
@@ -99,22 +100,30 @@ class Accesses:
             self._wait(_PATIENCE)
 
     async def _write_gathered(self) -> None:
+        left: dict[str, Access] = {}
         while self._gathered:
             ids = list(self._gathered)[:_MOST_AT_ONCE]
             self._leaving = {memory_id: self._gathered.pop(memory_id) for memory_id in ids}
             try:
-                await self._write(ids, list(self._leaving.values()))
+                held = await self._write(ids, list(self._leaving.values()))
+                left.update((memory_id, self._leaving[memory_id]) for memory_id in held)
+            except NotConnectedError:
+                self._gathered.clear()  # the client was closed while a search was on its way
             except BaseException as error:
-                for memory_id, access in self._leaving.items():
-                    total = _sum(access, self._gathered.get(memory_id))
-                    assert total is not None  # one of the two is there
-                    self._gathered[memory_id] = total
+                left |= self._leaving
                 if not isinstance(error, AgentDBError):
                     raise
-                logger.warning("recalls could not be counted yet", extra={"memories": len(self._gathered)})
-                return
+                logger.warning("recalls could not be counted yet", extra={"memories": len(self._gathered) + len(left)})
+                break
             finally:
                 self._leaving = {}
+        self._gather(left)
+
+    def _gather(self, left: dict[str, Access]) -> None:
+        for memory_id, access in left.items():
+            total = _sum(access, self._gathered.get(memory_id))
+            assert total is not None  # one of the two is there
+            self._gathered[memory_id] = total
 
 
 def _sum(one: Access | None, other: Access | None) -> Access | None:

@@ -24,7 +24,8 @@ class Bursts(Generic[Item, Result]):
 
     A call that finds nothing on its way sends its item at once, within its own task. The others wait; when that send
     ends, one background task sends what has gathered, again and again until nothing is left. In one event loop there
-    is never more than one send on its way; each loop that uses the object has its own.
+    is one send on its way; each loop that uses the object has its own. A send that takes longer than *patience_seconds*
+    is overtaken: what has gathered behind it goes without it, for it may be waiting for one of these.
 
     A call that is cancelled while it waits does not travel; one that travels is not missed by the others. Cancelling
     the call that sends by itself cancels its own send, and the others still go.
@@ -36,13 +37,20 @@ class Bursts(Generic[Item, Result]):
         send: Takes items and returns for each, in their order, its result or the exception to raise to its caller. What
             it raises is raised to every caller of the burst, to each a copy of its own.
         at_most: Most items of one burst.
+        patience_seconds: How long what has gathered waits for one send; None: until it ends.
     """
 
     def __init__(
-        self, send: Callable[[list[Item]], Awaitable[Sequence[Result | BaseException]]], *, at_most: int = 1000
+        self,
+        send: Callable[[list[Item]], Awaitable[Sequence[Result | BaseException]]],
+        *,
+        at_most: int = 1000,
+        patience_seconds: float | None = None,
     ) -> None:
         self._send = send
         self._at_most = at_most
+        self._patience = patience_seconds
+        self._overtaken: set[_Lane[Item, Result]] = set()
         self._lanes: dict[asyncio.AbstractEventLoop, _Lane[Item, Result]] = {}
 
     async def put(self, item: Item) -> Result:
@@ -50,13 +58,17 @@ class Bursts(Generic[Item, Result]):
         lane = self._lanes.get(asyncio.get_running_loop()) or self._new_lane()
         if lane.is_busy:
             # An exception arrives as a value, so that nobody complains when its caller is gone.
-            outcome = await lane.wait(item)
+            waiting = lane.wait(item)
+            self._watch(lane)
+            outcome = await waiting
         else:
             lane.is_busy = True
+            lane.sends += 1
             try:
                 outcomes = await self._send([item])
             finally:
                 lane.is_busy = False
+                self._overtaken.discard(lane)
                 if lane.gathered:
                     self._depart(lane)
             outcome = _counted(outcomes, 1)[0]
@@ -80,9 +92,28 @@ class Bursts(Generic[Item, Result]):
             lane.task = Context().run(lane.loop.create_task, self._send_gathered(lane))
             lane.task.add_done_callback(lane.clear_up_after)
 
+    def _watch(self, lane: _Lane[Item, Result]) -> None:
+        """See to it that a send which takes too long is overtaken."""
+        if self._patience is not None and not lane.is_watched:
+            lane.is_watched = True
+            lane.loop.call_later(self._patience, self._overtake, lane, lane.sends)
+
+    def _overtake(self, lane: _Lane[Item, Result], sends: int) -> None:
+        lane.is_watched = False
+        if not lane.gathered:
+            return
+        if lane.sends != sends:  # it is another one that is on its way now
+            self._watch(lane)
+            return
+        self._overtaken.add(lane)
+        fresh = self._lanes[lane.loop] = _Lane(lane.loop)
+        fresh.gathered, lane.gathered = lane.gathered, fresh.gathered
+        self._depart(fresh)
+
     async def _send_gathered(self, lane: _Lane[Item, Result]) -> None:
         try:
             while burst := lane.take(self._at_most):
+                lane.sends += 1
                 try:
                     await self._send_burst(lane, burst)
                 except asyncio.CancelledError:
@@ -93,6 +124,7 @@ class Bursts(Generic[Item, Result]):
                 await asyncio.sleep(0)
         finally:
             lane.end()
+            self._overtaken.discard(lane)
 
     async def _send_burst(self, lane: _Lane[Item, Result], burst: list[_Waiter[Item, Result]]) -> None:
         outcomes: Sequence[Result | BaseException]
@@ -122,6 +154,8 @@ class _Lane(Generic[Item, Result]):
         is_busy: Whether a send is on its way, or about to be.
         gathered: Who waits for the next one.
         task: The background task; an event loop alone would not keep it alive.
+        sends: How many sends have begun.
+        is_watched: Whether somebody looks after how long one takes.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -129,6 +163,8 @@ class _Lane(Generic[Item, Result]):
         self.is_busy = False
         self.gathered: deque[_Waiter[Item, Result]] = deque()
         self.task: asyncio.Task[None] | None = None
+        self.sends = 0
+        self.is_watched = False
 
     def wait(self, item: Item) -> asyncio.Future[Result | BaseException]:
         waiting: asyncio.Future[Result | BaseException] = self.loop.create_future()

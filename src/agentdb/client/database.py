@@ -47,6 +47,8 @@ _ELSEWHERE: Final = (
     "`get_agent_client()` gives each its own."
 )
 
+_COUNTING_SECONDS: Final = 2.0
+
 _named_directories: set[str] = set()
 _databases: WeakSet[Database] = WeakSet()
 _inherited: list[Pool] = []
@@ -123,16 +125,32 @@ class Database:
         if pool is not None and self._pool is None:  # its loop has gone; what is left of it is cut off
             await pool.close()
             return
-        async with self._lock:
-            holds = self._holders.pop(holder, 0)
-            if holds > 1:
-                self._holders[holder] = holds - 1
-            if self._holders or self._pool is None:
-                return
-            for gathering in list(self.gatherings.values()):
-                await gathering.accesses.flush()
-            pool, self._pool = self._pool, None
-        await pool.close()
+        closing: Pool | None = None
+        try:
+            async with self._lock:
+                holds = self._holders.pop(holder, 0)
+                if holds > 1:
+                    self._holders[holder] = holds - 1
+                if self._holders or self._pool is None:
+                    return
+                closing = self._pool
+                try:
+                    await self._count_recalls()
+                finally:
+                    self._pool = None
+        finally:
+            if closing is not None:
+                self._forget_gathered()
+                await closing.close()
+
+    async def _count_recalls(self) -> None:
+        """Count what was recalled and is not counted yet; for a moment, for nobody shall wait long to leave."""
+        flushes = (gathering.accesses.flush() for gathering in list(self.gatherings.values()))
+        try:
+            async with asyncio.timeout(_COUNTING_SECONDS):
+                await asyncio.gather(*flushes)
+        except TimeoutError:
+            logger.warning("some recalls could not be counted before the client was closed")
 
     @property
     def pool(self) -> Pool:

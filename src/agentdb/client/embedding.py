@@ -14,6 +14,7 @@ from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any, Final
 
 from agentdb.client.bursts import Bursts
+from agentdb.client.vectors import scaled
 from agentdb.errors import ConfigurationError, EmbeddingError, InvalidInputError, quotable
 from agentdb.postgres.vector import pack_vector, unpack_vector
 from agentdb.validation import check_text
@@ -272,4 +273,4 @@ def _pack(vector: Any, place: int, dimensions: int) -> bytes:
         raise ValueError(f"vector {place}: expected {dimensions} numbers, got an array of more than one dimension")
     if not any(unpack_vector(packed)):
         raise ValueError(f"vector {place}: it is all zero, so it has no direction to compare")
-    return packed
+    return scaled(packed)

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 from agentdb.errors import InvalidInputError
 from agentdb.validation import UnstorableError, check_characters
 
-__all__ = ["Where", "filter_path", "is_indexed"]
+__all__ = ["Where", "filter_path", "is_indexed", "says_anything"]
 
 Where = Mapping[str, Any]
 """A filter: `{"key": value}` or `{"key": {"gte": 1, "lt": 5}}`, combined by "AND", "OR" and "NOT"."""
@@ -62,6 +62,18 @@ def filter_path(where: Where | None, field: str = "where") -> str | None:
 def is_indexed(where: Where | None) -> bool:
     """Whether an index can tell most of what *where*, a filter that `filter_path` took, does not select."""
     return bool(where) and any(_is_indexed(key, condition) for key, condition in (where or {}).items())
+
+
+def says_anything(where: Where | None) -> bool:
+    """Whether there is any condition in *where*, and not only combinations of nothing, which fit everything."""
+    if not isinstance(where, Mapping):
+        return bool(where)  # no filter; `filter_path` says so
+    return any(
+        any(map(says_anything, [condition] if isinstance(condition, Mapping) else condition))
+        if key in ("AND", "OR", "NOT") and isinstance(condition, Mapping | list | tuple)
+        else True
+        for key, condition in where.items()
+    )
 
 
 def _is_indexed(key: str, condition: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from agentdb.client.accesses import Accesses
 from agentdb.client.bursts import Bursts
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from agentdb.client.memory_rows import MemoryRow
 
 __all__ = ["Gathering"]
+
+_PATIENCE_SECONDS: Final = 0.1
 
 
 class Gathering:
@@ -30,6 +32,6 @@ class Gathering:
     """
 
     def __init__(self, memories: Memories, access_seconds: float) -> None:
-        self.bursts: Bursts[MemoryRow, str] = Bursts(memories.store_rows)
+        self.bursts: Bursts[MemoryRow, str] = Bursts(memories.store_rows, patience_seconds=_PATIENCE_SECONDS)
         self.accesses = Accesses(memories.count_recalls, access_seconds)
         self.large_scopes = LargeScopes()

@@ -56,7 +56,9 @@ def recent_hit(
     memory = memory_of(record, accesses)
     half_life = weights.half_lives.get(memory.memory_type, weights.half_life)
     age = 1.0 if memory.pinned else recency(memory.occurred_at, now, half_life)
-    return _hit(memory, memory.importance if by_importance else age, {"recency": age, "importance": memory.importance})
+    # "newest" is by age alone: neither pins nor half-lives by type are asked
+    score = memory.importance if by_importance else recency(memory.occurred_at, now, weights.half_life)
+    return _hit(memory, score, {"recency": age, "importance": memory.importance})
 
 
 def _hit(memory: Memory, score: float, parts: dict[str, float]) -> MemoryHit:

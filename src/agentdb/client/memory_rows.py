@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -212,8 +211,27 @@ def unique_rows(rows: Sequence[MemoryRow], keys: Sequence[Key]) -> UniqueRows:
     positions = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
     order = sorted(positions)
     places = [positions[key] for key in order]
-    counts = Counter(keys) if len(order) < len(keys) else {}
-    return UniqueRows([rows[place] for place in places], order, places, [counts.get(key, 1) for key in order])
+    chosen = [rows[place] for place in places]
+    if len(order) == len(keys):
+        return UniqueRows(chosen, order, places, [1] * len(order))
+    # Of equal rows the first stays, with the embedding of the first that has one. A write that is there twice under one
+    # id is one write.
+    equals: dict[Key, list[MemoryRow]] = {}
+    for key, row in zip(keys, rows, strict=True):
+        equals.setdefault(key, []).append(row)
+    return UniqueRows(
+        [_embedded_as(row, equals[key]) for key, row in zip(order, chosen, strict=True)],
+        order,
+        places,
+        [len({row.id for row in equals[key]}) for key in order],
+    )
+
+
+def _embedded_as(row: MemoryRow, equals: Sequence[MemoryRow]) -> MemoryRow:
+    other = row if row.embedding else next((each for each in equals if each.embedding), row)
+    return row._replace(
+        embedding=other.embedding, embedding_model=other.embedding_model, embedding_error=other.embedding_error
+    )
 
 
 def array_parameters(unique: UniqueRows) -> list[object]:

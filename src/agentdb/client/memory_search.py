@@ -12,7 +12,7 @@ from agentdb.client.filters import Where
 from agentdb.client.memory_hits import ranked_hit, recent_hit
 from agentdb.client.memory_resource import MemoryResource
 from agentdb.client.memory_scope import MemoryScope
-from agentdb.client.queries import Written, load_queries, write_out
+from agentdb.client.queries import Bound, Written, load_queries, write_out
 from agentdb.client.resource import known_uuid
 from agentdb.client.retrieval import SearchWeights, index_name
 from agentdb.client.vectors import dimensions_of, packed_vector
@@ -33,6 +33,7 @@ Order = Literal["newest", "most_important"]
 _SQL: Final = load_queries("memories")
 _SEARCH: Final = load_queries("memory_search")
 _MAX_QUERY_CHARACTERS: Final = 20_000
+_STEPS: Final = (1, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 class SearchOptions(TypedDict, total=False):
@@ -125,10 +126,10 @@ class MemorySearch(MemoryResource):
             *scope.parameters,
             check_flag(include_expired, "include_expired"),
             check_flag(include_superseded, "include_superseded"),
-            check_limit(limit),
-            check_offset(offset),
+            _step(check_limit(limit)),
+            Bound(check_offset(offset)),
         )
-        return self._memories(await self._fetch(sql, *arguments))
+        return self._memories((await self._fetch(sql, *arguments))[:limit])
 
     async def history(self, memory_id: str) -> builtins.list[Memory]:
         """
@@ -220,8 +221,10 @@ class MemorySearch(MemoryResource):
                 embedding another model made are found by their words only.
 
         Returns:
-            Hits, best first, ties by newest. *exact* says whether an approximate index was used: a scope of a few
-            thousand memories is scanned, a larger one searched by the index of its model, if there is one.
+            Hits, best first, ties by newest. *exact* is False when an approximate index was used (a scope of a few
+            thousand memories is scanned, a larger one searched by the index of its model, if there is one) or a word
+            is so frequent that not all that hold it were looked at. In a hybrid search both arms then looked at all;
+            how far cosines are stretched depends on the candidates, of which more limit makes more.
 
         Raises:
             InvalidInputError: An argument is out of range, or *since* is after *until*.
@@ -258,8 +261,8 @@ class MemorySearch(MemoryResource):
     async def _recent(
         self, scope: MemoryScope, limit: int, weights: SearchWeights, *, by_importance: bool
     ) -> SearchResult:
-        sql, arguments = write_out(_SQL[scope.block("recent")], *scope.parameters, by_importance, limit)
-        rows = await self._fetch(sql, *arguments)
+        sql, arguments = write_out(_SQL[scope.block("recent")], *scope.parameters, by_importance, _step(limit))
+        rows = (await self._fetch(sql, *arguments))[:limit]
         now = datetime.now(UTC)
         accesses = self._recalled(rows)
         return SearchResult(recent_hit(row, accesses, now, weights, by_importance=by_importance) for row in rows)
@@ -274,23 +277,26 @@ class MemorySearch(MemoryResource):
         error: str | None,
     ) -> SearchResult:
         large = self._client.gathering.large_scopes
-        kind = (scope, vector and vector[1:])
+        most = _step(limit)
+        kind = (scope, vector and vector[1:], weights, most)
         is_hybrid = words is not None and vector is not None
         lexical, semantic, *boosts = weights.as_parameters()
-        candidates = max(20, 2 * limit) if is_hybrid else limit
-        parameters: tuple[Any, ...] = (*scope.parameters, limit, candidates, words, *boosts)
+        candidates = max(20, 2 * most) if is_hybrid else most
+        parameters: tuple[Any, ...] = (*scope.parameters, most, candidates, words, *boosts)
         if vector is not None:
             index = index_name(vector.model, vector.dimensions)
             is_even = weights.recency == weights.importance == 0 or large.is_even(kind)
-            indexed = _indexed_candidates(limit, is_even=is_even, is_hybrid=is_hybrid)
+            indexed = _indexed_candidates(most, is_even=is_even, is_hybrid=is_hybrid)
             parameters += (vector.packed, Written(vector.model), vector.dimensions, index, kind in large, indexed)
         if is_hybrid:
             parameters += (lexical, semantic)
+        if words is not None:
+            parameters += (weights.least_share,)
         block = "words" if vector is None else scope.block("hybrid" if is_hybrid else "near")
         sql, arguments = write_out(_SEARCH[block], *parameters)
-        rows = await self._fetch(sql, *arguments)
+        rows = (await self._fetch(sql, *arguments))[:limit]
         accesses = self._recalled(rows)
-        if rows and rows[0]["is_indexed"]:
+        if rows and rows[0]["is_indexed"] and kind not in large:
             large.add(kind, is_even=rows[0]["is_even"])
         hits = (ranked_hit(row, accesses, has_words=words is not None) for row in rows)
         return SearchResult(hits, exact=not rows or rows[0]["is_exact"], embedding_error=error)
@@ -323,6 +329,11 @@ class MemorySearch(MemoryResource):
         if dimensions != embedding.dimensions:
             raise DimensionMismatchError(embedding.dimensions, dimensions)
         return _Vector(packed, embedding.model, dimensions)
+
+
+def _step(limit: int) -> int:
+    """Return the next larger of a few limits: each is a statement of its own, which a session keeps."""
+    return next(step for step in _STEPS if step >= limit)
 
 
 def _indexed_candidates(limit: int, *, is_even: bool, is_hybrid: bool) -> int:

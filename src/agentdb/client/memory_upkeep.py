@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from agentdb.client.accesses import Access
+from agentdb.client.filters import says_anything
 from agentdb.client.memory_resource import MemoryResource
 from agentdb.client.memory_scope import MemoryScope
 from agentdb.client.queries import load_queries, write_out
@@ -89,7 +91,7 @@ class MemoryUpkeep(MemoryResource):
         Raises:
             InvalidInputError: There is neither a *where* nor an *agent_id*, or an argument is out of range.
         """
-        if agent_id is None and not where:
+        if agent_id is None and not says_anything(where):
             raise InvalidInputError(
                 "where", "is missing, and so is agent_id: that would forget everything of the organization."
             )
@@ -189,11 +191,16 @@ class MemoryUpkeep(MemoryResource):
         await self._retried(lambda: self._execute(_SQL["embedded"], embedding.model, *columns))
         return Reembedded(len(made) - len(errors), len(errors))
 
-    async def count_recalls(self, memory_ids: Sequence[str], accesses: Sequence[Access]) -> None:
-        """Add recalls to the counts of memories; searches have it done for them a moment later."""
+    async def count_recalls(self, memory_ids: Sequence[str], accesses: Sequence[Access]) -> builtins.list[str]:
+        """
+        Add recalls to the counts of memories; searches have it done for them a moment later.
+
+        Returns:
+            The ids of memories that somebody else is writing just now, and that were not counted.
+        """
         columns: tuple[Any, ...] = (
             list(memory_ids),
             [access.times for access in accesses],
             [access.last_at for access in accesses],
         )
-        await self._retried(lambda: self._execute(_SQL["accessed"], *columns))
+        return [row["id"] for row in await self._retried(lambda: self._fetch(_SQL["accessed"], *columns))]

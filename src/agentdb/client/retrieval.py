@@ -60,7 +60,7 @@ class SearchWeights:
     recency: float = 0.2
     importance: float = 0.2
     half_life: timedelta = HALF_LIFE
-    half_lives: Mapping[str, timedelta] = field(default_factory=lambda: MappingProxyType({}))
+    half_lives: Mapping[str, timedelta] = field(default_factory=lambda: MappingProxyType({}), hash=False)
 
     def __post_init__(self) -> None:
         for name, at_most in (("lexical", 1e6), ("semantic", 1e6), ("recency", 1.0), ("importance", 1.0)):
@@ -93,6 +93,13 @@ class SearchWeights:
             if name not in names:
                 raise InvalidInputError(f"weights.{str(name)[:40]}", f"no such weight; there are {', '.join(names)}.")
         return cls(**weights)
+
+    @property
+    def least_share(self) -> float:
+        """How small a share of another's relevance can still win by its boosts."""
+        return ((1 - self.recency / 2) * (1 - self.importance / 2)) / (
+            (1 + self.recency / 2) * (1 + self.importance / 2)
+        )
 
     def as_parameters(self) -> tuple[float, float, float, float, str | None, float]:
         """Return the weights as the block `search` takes them; half-lives in seconds, by type as JSON."""

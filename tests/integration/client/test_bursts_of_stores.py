@@ -146,3 +146,29 @@ async def test_a_closed_client_tells_every_caller(client: PrismaAgentClient, age
     async with client:
         contents = {memory.content for memory in await client.memories.list(agent.id)}
     assert {f"fact {n}" for n, result in enumerate(results) if isinstance(result, str)} <= contents
+
+
+async def test_a_store_that_waits_for_a_transaction_holds_nobody_up(client: PrismaAgentClient, agent: Agent) -> None:
+    """Not even a store that this transaction waits for."""
+    async with client.transaction() as transaction:
+        await transaction.memories.store(entry(agent.id, "the same"))
+        waiting = asyncio.create_task(client.memories.store(entry(agent.id, "the same")))
+        await asyncio.sleep(0.05)
+        other = await asyncio.wait_for(client.memories.store(entry(agent.id, "unrelated")), 5)
+    assert (await client.memories.get(await waiting)).store_count == 2
+    assert (await client.memories.get(other)).content == "unrelated"
+
+
+async def test_a_key_is_counted_once_however_often_it_is_there(client: PrismaAgentClient, agent: Agent) -> None:
+    """In one statement too."""
+    keyed = entry(agent.id, "keyed", idempotency_key="k")
+    one, other = await client.memories.store_many([keyed, keyed])
+    assert one == other
+    assert (await client.memories.get(one)).store_count == 1
+
+
+async def test_of_equals_the_one_with_an_embedding_gives_it(client: PrismaAgentClient, agent: Agent) -> None:
+    """Whichever comes first."""
+    await client.memories.store_many([entry(agent.id, "same"), entry(agent.id, "same", embedding=[1.0, 2.0])])
+    (hit,) = await client.memories.search(agent.id, embedding=[1.0, 2.0])
+    assert hit.memory.store_count == 2

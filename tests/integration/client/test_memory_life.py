@@ -9,7 +9,16 @@ from typing import Any
 import asyncpg
 import pytest
 
-from agentdb import Agent, AgentConfig, InvalidInputError, MemoryEntry, NotFoundError, PrismaAgentClient, Settings
+from agentdb import (
+    Agent,
+    AgentConfig,
+    InvalidInputError,
+    MemoryEntry,
+    NotConnectedError,
+    NotFoundError,
+    PrismaAgentClient,
+    Settings,
+)
 from agentdb.postgres.url import parse_url
 
 pytestmark = pytest.mark.postgres
@@ -69,6 +78,31 @@ async def test_what_has_expired_is_never_read(client: PrismaAgentClient, agent: 
         await client.memories.history(id)
 
 
+async def test_one_of_two_versions_lives_at_every_time(client: PrismaAgentClient, agent: Agent) -> None:
+    """Also while a transaction was taking its time, and right before the newer one was there."""
+    first = await store(client, agent, "old")
+    async with client.transaction() as transaction:
+        await asyncio.sleep(0.05)
+        second = await transaction.memories.supersede(first, MemoryEntry(agent_id=agent.id, content="new"))
+    created = (await client.memories.get(second)).created_at
+
+    for before in (timedelta(microseconds=1), timedelta(milliseconds=20)):
+        assert [memory.id for memory in await client.memories.list(agent.id, as_of=created - before)] == [first]
+    assert [memory.id for memory in await client.memories.list(agent.id, as_of=created)] == [second]
+
+
+async def test_time_goes_on_within_a_transaction(client: PrismaAgentClient, agent: Agent) -> None:
+    """What expires during it is gone."""
+    async with client.transaction() as transaction:
+        soon = datetime.now(UTC) + timedelta(milliseconds=100)
+        id = await store(transaction, agent, "word", expires_at=soon)
+        assert (await transaction.memories.get(id)).content == "word"
+        await asyncio.sleep(0.15)
+        assert await transaction.memories.search(agent.id, "word") == []
+        with pytest.raises(NotFoundError):
+            await transaction.memories.get(id)
+
+
 # Forgetting
 
 
@@ -107,7 +141,7 @@ async def test_forgetting_everything_has_to_be_said(client: PrismaAgentClient, a
     """Neither a condition nor an agent is refused; an agent alone is all of its own."""
     await store(client, agent, "one", memory_type="fact")
     await store(client, agent, "two")
-    nothing: tuple[dict[str, Any] | None, ...] = (None, {})
+    nothing: tuple[dict[str, Any] | None, ...] = (None, {}, {"AND": []}, {"NOT": []}, {"OR": [{}, {"AND": {}}]})
     for where in nothing:
         with pytest.raises(InvalidInputError) as caught:
             await client.memories.forget(where)
@@ -235,3 +269,41 @@ async def test_recalls_are_counted_when_the_client_closes(database_url: str, age
         await asyncio.gather(*(client.memories.search(agent.id, "word") for _ in range(50)))
     async with PrismaAgentClient(settings=settings) as client:
         assert (await client.memories.get(id)).access_count == 50
+
+
+async def test_counting_waits_for_nobody(client: PrismaAgentClient, agent: Agent) -> None:
+    """Neither do others wait for it: what is being written is counted later."""
+    held, free = await store(client, agent, "held word"), await store(client, agent, "free word")
+    async with client.transaction() as transaction:
+        await transaction.memories.update(held, importance=1)
+        await client.memories.search(agent.id, "word")
+        await asyncio.wait_for(client.gathering.accesses.flush(), 2)
+        counts = {row["id"]: row["access_count"] for row in await client.driver.fetch(_COUNTS)}
+        assert counts == {held: 0, free: 1}
+    await client.gathering.accesses.flush()
+    counts = {row["id"]: row["access_count"] for row in await client.driver.fetch(_COUNTS)}
+    assert counts == {held: 1, free: 1}
+
+
+_COUNTS = "SELECT id::text AS id, access_count FROM agent_memories"
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_closing_does_not_wait_for_counting(database_url: str, agent: Agent, is_cancelled: bool) -> None:
+    """Not even when there is no connection left to count with; and cancelling it closes all the same."""
+    url = f"{database_url}&connection_limit=1&pool_timeout=0"
+    client = PrismaAgentClient(settings=Settings(organization_id="acme", database_url=url, access_flush_seconds=60))
+    await client.connect()
+    await store(client, agent, "word")
+    await client.memories.search(agent.id, "word")
+    holder = await client.driver.begin()
+    closing = asyncio.create_task(client.disconnect())
+    await asyncio.sleep(0.1)
+    if is_cancelled:
+        closing.cancel()
+    await holder.rollback()
+    await asyncio.wait([closing], timeout=8)
+
+    assert closing.done()
+    with pytest.raises(NotConnectedError):
+        await client.memories.count()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -260,3 +261,75 @@ async def test_the_vector_has_the_embedders_length(database_url: str, agent: Age
             await client.memories.search(agent.id, embedding=[1, 0])
         assert (caught.value.expected, caught.value.actual, caught.value.field) == (3, 2, "embedding")
         assert await client.memories.search(agent.id, embedding=[1, 0], embedding_model="two") == []
+
+
+@pytest.mark.parametrize("limit", [1, 3, 10, 29])
+async def test_whatever_wins_by_its_boosts_is_among_the_candidates(
+    client: PrismaAgentClient, agent: Agent, limit: int
+) -> None:
+    """Also when boosts may do more than by default."""
+    for number in range(40):
+        await store(client, agent, f"harbour harbour {number}", importance=0, occurred_at=NOW - timedelta(days=9999))
+    best = await store(
+        client, agent, f"harbour {'and many other words of little use ' * 9}", importance=1, occurred_at=NOW
+    )
+
+    result = await client.memories.search(agent.id, "harbour", limit=limit, weights={"recency": 1, "importance": 1})
+
+    assert result[0].id == best
+    assert result.exact
+
+
+@pytest.mark.parametrize("mode", MODES, ids=NAMES)
+async def test_extreme_vectors_are_compared_by_their_direction(
+    client: PrismaAgentClient, agent: Agent, mode: dict[str, Any]
+) -> None:
+    """However short or long; nothing becomes NaN."""
+    await store(client, agent, "harbour: the same", embedding=[1, 0, 0])
+    await store(client, agent, "harbour: tiny", embedding=[1e-25, 0, 1e-25])
+    await store(client, agent, "harbour: huge", embedding=[1e25, 1e25, 1e25])
+    await store(client, agent, "harbour: orthogonal", embedding=[0, 1e-30, 0])
+
+    for scale in (1.0, 1e-25, 3e30):
+        options = mode | ({"embedding": [scale, 0.0, 0.0]} if "embedding" in mode else {})
+        result = await client.memories.search(agent.id, **options)
+        assert all(math.isfinite(value) for hit in result for value in (hit.score, *hit.parts.values()))
+        cosines = {hit.content[9:]: hit.parts["cosine"] for hit in result if "cosine" in hit.parts}
+        if cosines:
+            expected = {"the same": 1, "tiny": math.sqrt(0.5), "huge": math.sqrt(1 / 3), "orthogonal": 0}
+            assert cosines == pytest.approx(expected, abs=1e-3)
+
+
+async def test_words_that_nearly_all_memories_hold(client: PrismaAgentClient, agent: Agent) -> None:
+    """They are looked up in thousands, not in all; what holds them all is found, and it takes no time worth naming."""
+    await client.memories.store_many(
+        MemoryEntry(
+            agent_id=agent.id, content=f"{'user' if n % 2 else 'assistant'} {'assistant' * (n % 3 == 0)} said {n}"
+        )
+        for n in range(12_000)
+    )
+    await client.memories.store_many(
+        MemoryEntry(agent_id=agent.id, content=f"user assistant zeppelin {n}") for n in range(3)
+    )
+
+    started = time.perf_counter()
+    result = await client.memories.search(agent.id, "What did the user and the assistant say?", limit=50)
+    rare = await client.memories.search(agent.id, "user assistant zeppelin", limit=3)
+
+    assert time.perf_counter() - started < 5
+    assert len({hit.id for hit in result}) == 50
+    assert not result.exact
+    assert all(0 < hit.parts["lexical"] <= 1 for hit in result)
+    assert all("zeppelin" in hit.content for hit in rare)
+
+
+async def test_searches_take_few_statements(client: PrismaAgentClient, agent: Agent) -> None:
+    """A session keeps each: limits share one, and so do pages."""
+    for limit in range(1, 200, 7):
+        await client.memories.search(agent.id, "harbour", limit=limit)
+        await client.memories.list(agent.id, limit=10, offset=limit)
+    (count,) = await client.driver.fetch(
+        "SELECT count(*) FROM pg_prepared_statements WHERE statement ~ 'agent_memories'"
+    )
+
+    assert count[0] < 12

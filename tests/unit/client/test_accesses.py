@@ -19,15 +19,18 @@ class Table:
         self.counts: Counter[str] = Counter()
         self.writes = 0
         self.fails = False
+        self.held: set[str] = set()
         self.gate: asyncio.Event | None = None
 
-    async def write(self, ids: Sequence[str], accesses: Sequence[Access]) -> None:
+    async def write(self, ids: Sequence[str], accesses: Sequence[Access]) -> list[str]:
         if self.gate is not None:
             await self.gate.wait()
         if self.fails:
             raise ConnectionFailedError
         self.writes += 1
-        self.counts.update(dict(zip(ids, (access.times for access in accesses), strict=True)))
+        counts = dict(zip(ids, (access.times for access in accesses), strict=True))
+        self.counts.update({id: times for id, times in counts.items() if id not in self.held})
+        return [id for id in ids if id in self.held]
 
 
 async def test_what_gathers_is_written_once() -> None:
@@ -101,3 +104,18 @@ async def test_nothing_recalled_nothing_written() -> None:
     await accesses.flush()
 
     assert table.writes == 0
+
+
+async def test_what_is_held_elsewhere_is_counted_later() -> None:
+    """Nobody waits for it, and none of it is lost."""
+    table = Table()
+    table.held = {"a"}
+    accesses = Accesses(table.write, 60)
+    accesses.note(["a", "b"])
+    await accesses.flush()
+    assert table.counts == {"b": 1}
+
+    table.held = set()
+    accesses.note(["a"])
+    await accesses.flush()
+    assert table.counts == {"a": 2, "b": 1}

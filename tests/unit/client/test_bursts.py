@@ -504,3 +504,24 @@ async def _seconds_of(*work: Coroutine[Any, Any, None]) -> float:
     start = time.perf_counter()
     await asyncio.gather(*work)
     return time.perf_counter() - start
+
+
+async def test_a_send_that_takes_too_long_is_overtaken() -> None:
+    """What waits behind it goes without it, and it still ends as it should."""
+    gate = asyncio.Event()
+    sent: list[list[str]] = []
+
+    async def send(items: list[str]) -> list[str]:
+        sent.append(items)
+        if "slow" in items:
+            await gate.wait()
+        return items
+
+    bursts: Bursts[str, str] = Bursts(send, patience_seconds=0.02)
+    slow = asyncio.create_task(bursts.put("slow"))
+    await asyncio.sleep(0)
+    assert list(await asyncio.wait_for(asyncio.gather(bursts.put("a"), bursts.put("b")), 2)) == ["a", "b"]
+    assert await asyncio.wait_for(bursts.put("c"), 2) == "c"
+    assert sent == [["slow"], ["a", "b"], ["c"]]
+    gate.set()
+    assert await slow == "slow"

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["Written", "load_queries", "write_out"]
+__all__ = ["Bound", "Written", "load_queries", "write_out"]
 
 _USES = re.compile(r"-- uses: (\w+)\n")
 _BLOCK = re.compile(r"^-- (name|fragment): (\w+)\n", re.MULTILINE)
@@ -28,6 +28,10 @@ class Written(str):
     """A text that `write_out` writes out: for what the planner has to know, as the predicate of an index."""
 
     __slots__ = ()
+
+
+class Bound(int):
+    """A number that `write_out` leaves a parameter: it has too many values for a statement each."""
 
 
 def load_queries(name: str) -> Mapping[str, str]:
@@ -85,7 +89,7 @@ def write_out(sql: str, *arguments: object) -> tuple[str, list[object]]:
 def _written(argument: object) -> str | None:
     if argument is None:
         return "NULL"
-    if isinstance(argument, int) and 0 <= argument <= _LARGEST_WRITTEN:
+    if isinstance(argument, int) and 0 <= argument <= _LARGEST_WRITTEN and not isinstance(argument, Bound):
         return str(argument).lower()
     if isinstance(argument, Written):
         # an escape string means the same whatever the session's standard_conforming_strings

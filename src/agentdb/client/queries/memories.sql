@@ -4,11 +4,11 @@ m.id::text AS id, m.agent_id, m.content, m.metadata, m.importance, m.memory_type
     m.expires_at, m.superseded_by_id::text AS superseded_by, m.store_count, m.access_count, m.last_accessed_at
 
 -- fragment: living
-m.superseded_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > now())
+m.superseded_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > statement_timestamp())
 
 -- fragment: scope
 -- Whose memories ($2, with $3 also what others share; everybody's if $4), and what narrows them.
-m.organization_id = $1 AND ($4 OR m.agent_id = $2 OR $3 AND m.visibility = 'organization')
+m.organization_id = $1 AND ($4 OR m.agent_id = $2 OR $3 AND m.is_shared)
     AND ($5::text IS NULL OR m.memory_type = $5) AND ($6::float8 IS NULL OR m.importance >= $6)
     AND ($7::timestamptz IS NULL OR m.occurred_at >= $7) AND ($8::timestamptz IS NULL OR m.occurred_at < $8)
     AND ($9::jsonpath IS NULL OR m.metadata @@ $9)
@@ -28,10 +28,10 @@ agent_memories
 -- Living now or, with $10, then: what was superseded since counts, what has expired never does.
 CASE WHEN $10::timestamptz IS NULL THEN m.superseded_at IS NULL
         ELSE m.created_at <= $10 AND (m.superseded_at IS NULL OR m.superseded_at > $10) END
-    AND (m.expires_at IS NULL OR m.expires_at > now())
+    AND (m.expires_at IS NULL OR m.expires_at > statement_timestamp())
 
 -- fragment: revived
-CASE WHEN m.expires_at <= now() AND m.id <> EXCLUDED.id THEN
+CASE WHEN m.expires_at <= statement_timestamp() AND m.id <> EXCLUDED.id THEN
 
 -- fragment: on_duplicate
 -- An equal memory is there. A living one is counted, unless duplicates are refused ($2): then the count breaks its CHECK,
@@ -41,13 +41,13 @@ CASE WHEN m.expires_at <= now() AND m.id <> EXCLUDED.id THEN
 -- leaves only the primary key to look up by: without statistics another index looks as good, which reads all of an agent's.
 ON CONFLICT (organization_id, agent_id, content_hash) WHERE superseded_at IS NULL DO UPDATE
 SET id = CASE
-        WHEN m.expires_at <= now() AND NOT EXISTS (
+        WHEN m.expires_at <= statement_timestamp() AND NOT EXISTS (
             SELECT FROM agent_memories AS older WHERE older.organization_id = $1 AND older.superseded_by_id = m.id
         ) THEN EXCLUDED.id
         ELSE m.id END,
     store_count = CASE
         WHEN m.id = EXCLUDED.id THEN m.store_count
-        WHEN m.expires_at <= now() THEN EXCLUDED.store_count
+        WHEN m.expires_at <= statement_timestamp() THEN EXCLUDED.store_count
         WHEN EXISTS (
             SELECT FROM agent_memories AS landed WHERE landed.organization_id = $1 AND landed.id = EXCLUDED.id
                 AND landed.agent_id IS NOT DISTINCT FROM EXCLUDED.agent_id
@@ -60,9 +60,9 @@ SET id = CASE
     sensitive = {{revived}} EXCLUDED.sensitive ELSE m.sensitive END,
     pinned = {{revived}} EXCLUDED.pinned ELSE m.pinned END,
     embedding = {{revived}} EXCLUDED.embedding ELSE coalesce(m.embedding, EXCLUDED.embedding) END,
-    embedding_model = CASE WHEN m.expires_at <= now() AND m.id <> EXCLUDED.id OR m.embedding IS NULL THEN EXCLUDED.embedding_model
+    embedding_model = CASE WHEN m.expires_at <= statement_timestamp() AND m.id <> EXCLUDED.id OR m.embedding IS NULL THEN EXCLUDED.embedding_model
         ELSE m.embedding_model END,
-    embedding_error = CASE WHEN m.expires_at <= now() AND m.id <> EXCLUDED.id OR m.embedding IS NULL THEN EXCLUDED.embedding_error
+    embedding_error = CASE WHEN m.expires_at <= statement_timestamp() AND m.id <> EXCLUDED.id OR m.embedding IS NULL THEN EXCLUDED.embedding_error
         END,
     execution_id = {{revived}} EXCLUDED.execution_id ELSE m.execution_id END,
     access_count = {{revived}} 0 ELSE m.access_count END,
@@ -114,7 +114,7 @@ SELECT m.id::text AS id, m.agent_id, m.content_hash FROM agent_memories AS m WHE
 -- One memory by its id.
 SELECT {{memory}} FROM agent_memories AS m
 WHERE m.organization_id = $1 AND m.id = $2
-    AND ($3 OR m.expires_at IS NULL OR m.expires_at > now()) AND ($4 OR m.superseded_at IS NULL)
+    AND ($3 OR m.expires_at IS NULL OR m.expires_at > statement_timestamp()) AND ($4 OR m.superseded_at IS NULL)
 
 -- name: history
 -- All versions of a memory: those that it superseded, and those that superseded it, oldest first.
@@ -129,13 +129,13 @@ older (id) AS (
     SELECT m.id FROM agent_memories AS m JOIN older ON m.superseded_by_id = older.id WHERE m.organization_id = $1
 )
 SELECT {{memory}} FROM agent_memories AS m
-WHERE m.organization_id = $1 AND m.id IN (SELECT id FROM older) AND (m.expires_at IS NULL OR m.expires_at > now())
+WHERE m.organization_id = $1 AND m.id IN (SELECT id FROM older) AND (m.expires_at IS NULL OR m.expires_at > statement_timestamp())
 ORDER BY m.superseded_at NULLS LAST, m.created_at, m.id
 
 -- name: list
 -- Memories, newest first, those of one agent straight from the index (organization_id, agent_id, created_at DESC).
 SELECT {{memory}} FROM {{memories}} AS m
-WHERE {{scope}} AND ($11 OR m.expires_at IS NULL OR m.expires_at > now())
+WHERE {{scope}} AND ($11 OR m.expires_at IS NULL OR m.expires_at > statement_timestamp())
     AND CASE WHEN $10::timestamptz IS NULL THEN $12 OR m.superseded_at IS NULL
         ELSE m.created_at <= $10 AND ($12 OR m.superseded_at IS NULL OR m.superseded_at > $10) END
 ORDER BY m.created_at DESC, m.id DESC LIMIT $13 OFFSET $14
@@ -145,9 +145,17 @@ ORDER BY m.created_at DESC, m.id DESC LIMIT $13 OFFSET $14
 SELECT count(*) AS count FROM {{memories}} AS m WHERE {{scope}} AND {{living_then}}
 
 -- name: recent
--- The newest memories, or the most important ($11), for a search without a query.
-SELECT {{memory}} FROM {{memories}} AS m
-WHERE {{scope}} AND {{living_then}}
+-- The newest memories, or the most important ($11), for a search without a query: the first of one's own and the first of what
+-- others share, each straight from an index.
+SELECT * FROM (
+    (SELECT {{memory}} FROM {{memories}} AS m
+    WHERE ($4 OR m.agent_id = $2) AND {{scope}} AND {{living_then}}
+    ORDER BY CASE WHEN $11 THEN m.importance END DESC, m.occurred_at DESC, m.id DESC LIMIT $12)
+    UNION ALL
+    (SELECT {{memory}} FROM {{memories}} AS m
+    WHERE $3 AND m.is_shared AND m.agent_id <> $2 AND {{scope}} AND {{living_then}}
+    ORDER BY CASE WHEN $11 THEN m.importance END DESC, m.occurred_at DESC, m.id DESC LIMIT $12)
+) AS m
 ORDER BY CASE WHEN $11 THEN m.importance END DESC, m.occurred_at DESC, m.id DESC LIMIT $12
 
 -- name: lock
@@ -155,9 +163,10 @@ ORDER BY CASE WHEN $11 THEN m.importance END DESC, m.occurred_at DESC, m.id DESC
 SELECT {{memory}} FROM agent_memories AS m WHERE m.organization_id = $1 AND m.id = $2 AND {{living}} FOR UPDATE
 
 -- name: supersede
--- Let another memory take one's place.
-UPDATE agent_memories AS m SET superseded_by_id = $3, superseded_at = now(), updated_at = now()
-WHERE m.organization_id = $1 AND m.id = $2
+-- Let another memory take one's place, from the moment at which that one was there: at every time one of the two lives.
+UPDATE agent_memories AS m SET superseded_by_id = r.id, superseded_at = greatest(now(), m.created_at, r.created_at),
+    updated_at = now()
+FROM agent_memories AS r WHERE m.organization_id = $1 AND m.id = $2 AND r.organization_id = $1 AND r.id = $3
 
 -- name: update
 -- Rewrite a memory; another content takes another embedding, or none.
@@ -197,7 +206,7 @@ WITH RECURSIVE doomed (id) AS (
 SELECT count(*) AS count FROM doomed
 
 -- fragment: expired
-SELECT m.id FROM agent_memories AS m WHERE m.organization_id = $1 AND m.expires_at <= now() AND ($3::text IS NULL OR m.agent_id = $3) LIMIT $2
+SELECT m.id FROM agent_memories AS m WHERE m.organization_id = $1 AND m.expires_at <= statement_timestamp() AND ($3::text IS NULL OR m.agent_id = $3) LIMIT $2
 
 -- fragment: surplus
 -- Of each agent that has a limit, the least valuable of what is too much. Value: half importance, three tenths recency of the
@@ -235,23 +244,27 @@ DELETE FROM agent_memories WHERE organization_id = $1 AND id IN (SELECT id FROM 
 SELECT (SELECT count(*) FROM ({{expired}}) AS expired) AS expired, (SELECT count(*) FROM ({{surplus}}) AS surplus) AS surplus
 
 -- name: accessed
--- Count recalls; in the order of their ids, so that two who count wait for each other in one direction only.
+-- Count recalls, except of memories that somebody else is writing: nobody waits for counting. Returns the ids of these.
 WITH found AS MATERIALIZED (
     SELECT m.id, e.count, e.last_at
     FROM unnest($2::uuid[], $3::integer[], $4::timestamptz[]) AS e (id, count, last_at)
         JOIN agent_memories AS m ON m.organization_id = $1 AND m.id = e.id
-    ORDER BY m.id FOR NO KEY UPDATE OF m
+    FOR NO KEY UPDATE OF m SKIP LOCKED
+),
+counted AS (
+    UPDATE agent_memories AS m SET access_count = least(m.access_count::bigint + found.count, 2147483647),
+        last_accessed_at = greatest(m.last_accessed_at, found.last_at)
+    FROM found WHERE m.organization_id = $1 AND m.id = found.id
 )
-UPDATE agent_memories AS m SET access_count = m.access_count + found.count,
-    last_accessed_at = greatest(m.last_accessed_at, found.last_at)
-FROM found WHERE m.organization_id = $1 AND m.id = found.id
+SELECT m.id::text AS id FROM agent_memories AS m
+WHERE m.organization_id = $1 AND m.id = ANY ($2::uuid[]) AND m.id NOT IN (SELECT found.id FROM found)
 
 -- name: to_embed
 -- Memories after $2 whose embedding another model made, or nothing did (these alone, with $6), in the order of their ids.
 SELECT m.id::text AS id, m.content FROM agent_memories AS m
 WHERE m.organization_id = $1 AND m.id > $2::uuid AND ($3::text IS NULL OR m.agent_id = $3)
     AND (m.embedding IS NULL OR NOT $6::boolean AND (m.embedding_model <> $4 OR m.embedding_dimensions <> $5))
-    AND (m.expires_at IS NULL OR m.expires_at > now())
+    AND (m.expires_at IS NULL OR m.expires_at > statement_timestamp())
 ORDER BY m.id LIMIT $7
 
 -- name: to_embed_count
@@ -259,7 +272,7 @@ ORDER BY m.id LIMIT $7
 SELECT count(*) AS count FROM agent_memories AS m
 WHERE m.organization_id = $1 AND m.id > $2::uuid AND ($3::text IS NULL OR m.agent_id = $3)
     AND (m.embedding IS NULL OR NOT $6::boolean AND (m.embedding_model <> $4 OR m.embedding_dimensions <> $5))
-    AND (m.expires_at IS NULL OR m.expires_at > now())
+    AND (m.expires_at IS NULL OR m.expires_at > statement_timestamp())
 
 -- name: embedded
 -- Give memories their embeddings, or note why they have none; of those whose content is still what was embedded.

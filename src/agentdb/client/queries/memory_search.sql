@@ -18,7 +18,7 @@ max({{boost}}) OVER () - min({{boost}}) OVER () < 0.01
 -- The memories that hold any of the words $13, best first; at most $11 of the $12 that are best without boosts.
 WITH best AS (
     SELECT c.id, c.relevance AS lexical, {{recency}} AS recency, c.relevance * {{boost}} AS score, c.is_cut, c.occurred_at
-    FROM agent_memories_by_words($1, $2, $3, $5, $6, $7, $8, $10, $9, $13, $12, NULL) AS c
+    FROM agent_memories_by_words($1, $2, $3, $5, $6, $7, $8, $10, $9, $13, $12, $18, NULL) AS c
     ORDER BY score DESC, c.occurred_at DESC, c.id DESC LIMIT $11
 )
 SELECT {{memory}}, best.lexical, NULL::float8 AS semantic, NULL::float8 AS cosine, best.recency, best.score,
@@ -36,11 +36,11 @@ m.embedding_model = $19 AND m.embedding_dimensions = $20
 -- index of a table that has just been filled does not know its t yet.
 SELECT ceil(sqrt(4.0 * $23 * greatest(c.reltuples, 1000)))::bigint AS rows
     FROM pg_class AS c JOIN pg_index AS i ON i.indexrelid = c.oid
-    WHERE c.oid = to_regclass($21) AND i.indisvalid
+    WHERE c.oid = to_regclass($21) AND i.indrelid = 'agent_memories'::regclass AND i.indisvalid
 
 -- fragment: is_large
 -- Whether the index is used: $22 says that it is known to be worth it.
-($22 OR (
+($22 AND EXISTS ({{crossover}}) OR (
         SELECT rows < (SELECT count(*) FROM (
             SELECT FROM {{memories}} AS m WHERE {{scope}} AND {{living_then}} AND {{embedded}} LIMIT rows + 1
         ) AS counted) FROM ({{crossover}}) AS crossover
@@ -85,7 +85,7 @@ known AS MATERIALIZED (
 ),
 worded AS MATERIALIZED (
     SELECT c.* FROM known, agent_memories_by_words(
-        $1, $2, $3, $5, $6, $7, $8, $10, $9, $13, known.most, known.ids
+        $1, $2, $3, $5, $6, $7, $8, $10, $9, $13, known.most, $26, known.ids
     ) AS c
 ),
 proposed AS MATERIALIZED (

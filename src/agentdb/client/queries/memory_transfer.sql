@@ -11,7 +11,7 @@ ORDER BY a.id
 -- The older versions of what has expired, of one agent or all ($2): a sweep deletes them with it, so an export leaves them out.
 WITH RECURSIVE older (id) AS (
     SELECT m.id FROM agent_memories AS gone JOIN agent_memories AS m ON m.organization_id = $1 AND m.superseded_by_id = gone.id
-    WHERE gone.organization_id = $1 AND gone.expires_at <= now() AND ($2::text IS NULL OR gone.agent_id = $2)
+    WHERE gone.organization_id = $1 AND gone.expires_at <= statement_timestamp() AND ($2::text IS NULL OR gone.agent_id = $2)
     UNION
     SELECT m.id FROM agent_memories AS m JOIN older ON m.superseded_by_id = older.id WHERE m.organization_id = $1
 )
@@ -29,7 +29,7 @@ FROM (
         SELECT m.*, octet_length(m.content) + octet_length(m.metadata::text) + coalesce(4 * m.embedding_dimensions, 0) AS size
         FROM agent_memories AS m
         WHERE m.organization_id = $1 AND m.id > $2::uuid AND ($3::text IS NULL OR m.agent_id = $3)
-            AND (m.expires_at IS NULL OR m.expires_at > now())
+            AND (m.expires_at IS NULL OR m.expires_at > statement_timestamp())
         ORDER BY m.id LIMIT $4
     ) AS sized
 ) AS m
@@ -52,7 +52,7 @@ ON CONFLICT DO NOTHING
 
 -- fragment: is_in_the_way
 -- What has expired is there for nobody, and gives way to what has not.
-(m.expires_at <= now() AND (e.expires_at IS NULL OR e.expires_at > now())) IS TRUE AS is_in_the_way
+(m.expires_at <= statement_timestamp() AND (e.expires_at IS NULL OR e.expires_at > statement_timestamp())) IS TRUE AS is_in_the_way
 
 -- name: same
 -- What has the id of a memory on its way in, of ids from $5 to $6; where its hash is another, what it was made of.
@@ -91,7 +91,7 @@ RETURNING m.id::text AS id
 
 -- name: make_room
 -- Delete memories that have expired; what they superseded is taken over by `redirect`.
-DELETE FROM agent_memories WHERE organization_id = $1 AND id = ANY ($2::uuid[]) AND expires_at <= now()
+DELETE FROM agent_memories WHERE organization_id = $1 AND id = ANY ($2::uuid[]) AND expires_at <= statement_timestamp()
 
 -- name: redirect
 -- Let what was superseded by memories of these ids be superseded by others.
