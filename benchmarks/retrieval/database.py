@@ -37,6 +37,7 @@ AGENT = "rememberer"
 WRITER = "writer"
 WRITERS = 16
 _CHUNK = 10_000
+_BUILD_MB = 4096  # a million memories take 1.2 GB
 _COLUMNS = ("organization_id", "id", "agent_id", "content", "content_hash", "metadata", "embedding", "embedding_model",
     "occurred_at", "created_at")  # fmt: skip
 _AGENTS = """INSERT INTO agents (organization_id, id, name, category)
@@ -103,7 +104,7 @@ async def _fill(raw: asyncpg.Connection, source: Source, memories: int) -> None:
 
 async def make_index(server: EmbeddedServer, *, drop: bool = False) -> None:
     """Build the vector index, or drop it, as `agentdb index` does."""
-    pool = owner_pool(parse_url(server.admin_url))
+    pool = owner_pool(parse_url(server.admin_url), memory_mb=_BUILD_MB)
     await pool.open()
     try:
         await (drop_embedding_index if drop else create_embedding_index)(pool.driver(), MODEL, DIMENSIONS)

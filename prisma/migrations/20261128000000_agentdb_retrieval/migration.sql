@@ -176,10 +176,11 @@ BEGIN
     ),
     all_postings AS (
         SELECT * FROM postings
-        UNION -- what is in both is the same in both
+        UNION ALL
         SELECT holders.place, m.id, ts_rank(m.content_tsv, holders.term)::float8, length(m.content_tsv)::float8,
             m.importance, m.memory_type, m.occurred_at, m.pinned
-        FROM together AS m, holders WHERE is_frequent
+        FROM together AS m, holders
+        WHERE is_frequent AND NOT EXISTS (SELECT FROM postings AS p WHERE p.place = holders.place AND p.id = m.id)
     ),
     facts AS MATERIALIZED (
         SELECT 5::float8 * count(DISTINCT p.id)::float8 AS memories, avg(p.length) AS length FROM postings AS p
