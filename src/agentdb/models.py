@@ -204,7 +204,7 @@ class TokenUsage(_Input):
 
 
 class _Row(BaseModel):
-    # from_row needs no validator, so none is built on import: that saves XX ms.
+    # from_row needs no validator, so none is built on import.
     model_config = ConfigDict(frozen=True, defer_build=True)
 
 

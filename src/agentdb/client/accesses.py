@@ -101,23 +101,25 @@ class Accesses:
 
     async def _write_gathered(self) -> None:
         left: dict[str, Access] = {}
-        while self._gathered:
-            ids = list(self._gathered)[:_MOST_AT_ONCE]
-            self._leaving = {memory_id: self._gathered.pop(memory_id) for memory_id in ids}
-            try:
-                held = await self._write(ids, list(self._leaving.values()))
-                left.update((memory_id, self._leaving[memory_id]) for memory_id in held)
-            except NotConnectedError:
-                self._gathered.clear()  # the client was closed while a search was on its way
-            except BaseException as error:
-                left |= self._leaving
-                if not isinstance(error, AgentDBError):
+        try:
+            while self._gathered:
+                ids = list(self._gathered)[:_MOST_AT_ONCE]
+                leaving = self._leaving = {memory_id: self._gathered.pop(memory_id) for memory_id in ids}
+                try:
+                    held = await self._write(ids, list(leaving.values()))
+                except NotConnectedError:
+                    self._gathered.clear()  # the client was closed while a search was on its way
+                except BaseException:
+                    left |= leaving
                     raise
-                logger.warning("recalls could not be counted yet", extra={"memories": len(self._gathered) + len(left)})
-                break
-            finally:
-                self._leaving = {}
-        self._gather(left)
+                else:
+                    left.update((memory_id, leaving[memory_id]) for memory_id in held)
+                finally:
+                    self._leaving = {}
+        except AgentDBError:
+            logger.warning("recalls could not be counted yet", extra={"memories": len(self._gathered) + len(left)})
+        finally:
+            self._gather(left)
 
     def _gather(self, left: dict[str, Access]) -> None:
         for memory_id, access in left.items():

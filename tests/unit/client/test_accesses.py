@@ -119,3 +119,19 @@ async def test_what_is_held_elsewhere_is_counted_later() -> None:
     accesses.note(["a"])
     await accesses.flush()
     assert table.counts == {"a": 2, "b": 1}
+
+
+async def test_a_cancelled_write_loses_nothing() -> None:
+    """What was on its way is gathered again."""
+    table = Table()
+    table.gate = asyncio.Event()
+    accesses = Accesses(table.write, 60)
+    accesses.note(["a"])
+    flushing = asyncio.create_task(accesses.flush())
+    await asyncio.sleep(0)
+    flushing.cancel()
+    await asyncio.wait([flushing])
+
+    table.gate.set()
+    await accesses.flush()
+    assert table.counts == {"a": 1}
