@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
+from agentdb.client.deferred import Deferred
 from agentdb.errors import AgentDBError, NotConnectedError
 
 __all__ = ["Access", "Accesses"]
@@ -15,8 +15,6 @@ __all__ = ["Access", "Accesses"]
 logger = logging.getLogger("agentdb.client")
 
 _MOST_AT_ONCE: Final = 1000
-_PATIENCE: Final = 20
-"""How many times longer to wait after a failure."""
 
 
 class Access(NamedTuple):
@@ -43,11 +41,9 @@ class Accesses:
         self, write: Callable[[Sequence[str], Sequence[Access]], Awaitable[Iterable[str]]], delay_seconds: float
     ) -> None:
         self._write = write
-        self._delay = delay_seconds
         self._gathered: dict[str, Access] = {}
         self._leaving: dict[str, Access] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._writing = Deferred(self._write_gathered, delay_seconds)
 
     def note(self, memory_ids: Iterable[str]) -> None:
         """Count a recall of each."""
@@ -56,8 +52,8 @@ class Accesses:
         for memory_id in memory_ids:
             known = gathered.get(memory_id)
             gathered[memory_id] = Access(1 if known is None else known.times + 1, now)
-        if gathered and self._timer is None and self._task is None:
-            self._wait()
+        if gathered:
+            self._writing.ask()
 
     def pending(self, memory_id: str) -> Access | None:
         """Return what was counted for a memory and is not in the database yet."""
@@ -67,39 +63,14 @@ class Accesses:
 
     async def flush(self) -> None:
         """Write what has gathered, now; after it nothing is on its way."""
-        self._stop_waiting()
-        if self._task is not None:
-            await asyncio.wait([self._task])
-            self._stop_waiting()
-        await self._write_gathered()
-        self._stop_waiting()
+        await self._writing.now()
 
     def forget(self) -> None:
         """Drop what was counted: the client is closed, its event loop is gone, or it is another process's."""
-        self._stop_waiting()
-        self._gathered, self._leaving, self._timer, self._task = {}, {}, None, None
+        self._writing.stop()
+        self._gathered, self._leaving = {}, {}
 
-    def _wait(self, times: int = 1) -> None:
-        self._timer = asyncio.get_running_loop().call_later(times * self._delay, self._start)
-
-    def _stop_waiting(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _start(self) -> None:
-        self._timer = None
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    async def _run(self) -> None:
-        try:
-            await self._write_gathered()
-        finally:
-            self._task = None
-        if self._gathered:
-            self._wait(_PATIENCE)
-
-    async def _write_gathered(self) -> None:
+    async def _write_gathered(self) -> bool:
         left: dict[str, Access] = {}
         try:
             while self._gathered:
@@ -120,6 +91,7 @@ class Accesses:
             logger.warning("recalls could not be counted yet", extra={"memories": len(self._gathered) + len(left)})
         finally:
             self._gather(left)
+        return bool(self._gathered)
 
     def _gather(self, left: dict[str, Access]) -> None:
         for memory_id, access in left.items():

@@ -1,0 +1,91 @@
+"""Work that is done a moment later, or now."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agentdb.client.deferred import Deferred
+
+
+class Work:
+    """Takes what there is to do, holds it for some turns of the loop, and has done it then."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self.done = 0
+        self.at_once = 0
+        self.runs = 0
+
+    async def run(self) -> bool:
+        self.runs += 1
+        taken, self.waiting = self.waiting, 0
+        self.at_once += 1
+        assert self.at_once == 1
+        try:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            self.done += taken
+        except BaseException:
+            self.waiting += taken
+            raise
+        finally:
+            self.at_once -= 1
+        return False
+
+
+@pytest.mark.parametrize("stagger", range(8))
+async def test_whoever_asks_now_finds_it_done(stagger: int) -> None:
+    """Also when others ask at the same time; one run serves all that wait for it."""
+    work = Work()
+    deferred = Deferred(work.run, 60)
+    asked = 0
+
+    async def ask(turns: int) -> None:
+        nonlocal asked
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        work.waiting += 1
+        asked += 1
+        deferred.ask()
+        least = asked
+        await deferred.now()
+        assert work.done >= least
+
+    await asyncio.gather(*(ask(number * stagger % 13) for number in range(30)))
+
+    assert (work.done, work.waiting) == (30, 0)
+    assert work.runs < 30
+
+
+@pytest.mark.parametrize("turns", range(10))
+async def test_one_that_is_cancelled_leaves_it_to_the_next(turns: int) -> None:
+    """At whatever moment; nothing is done twice."""
+    work = Work()
+    deferred = Deferred(work.run, 60)
+    work.waiting = 1
+    deferred.ask()
+    asking = asyncio.create_task(deferred.now())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.wait([asking])
+    await deferred.now()
+    deferred.stop()
+
+    assert (work.done, work.waiting, work.at_once) == (1, 0, 0)
+
+
+async def test_one_that_is_cancelled_is_made_up_for() -> None:
+    """Without anybody asking again."""
+    work = Work()
+    deferred = Deferred(work.run, 0.001, patience=1)
+    work.waiting = 1
+    asking = asyncio.create_task(deferred.now())
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.sleep(0.1)
+    deferred.stop()
+
+    assert (work.done, work.waiting) == (1, 0)
