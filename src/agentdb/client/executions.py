@@ -1,107 +1,71 @@
-"""The `agent_executions` table: every run of a task, and the execution that is running now."""
+"""The `agent_executions` table: every run of a task, from its start to its end."""
 
 from __future__ import annotations
 
 import asyncio
 import builtins
 import logging
-import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-from agentdb.client.queries import load_queries
-from agentdb.client.resource import Resource, known_uuid
-from agentdb.errors import ConflictError, InvalidInputError, NotFoundError
+from agentdb.client.execution_reports import ExecutionReports
+from agentdb.client.execution_rows import (
+    NO_FAILURE,
+    check_cost,
+    check_kind,
+    check_model,
+    execution_of,
+    failure_of,
+    kind_of,
+    tree_of,
+)
+from agentdb.client.execution_writes import Ending, EndRow, ExecutionWrites, StartRow
+from agentdb.client.queries import Bound, load_queries, write_out
+from agentdb.client.resource import known_uuid, may_pass, only_result
+from agentdb.client.running import (
+    LogLevel,
+    RunningExecution,
+    checked_usage,
+    current_execution,
+    enter,
+    leave,
+    log_step,
+    running_id,
+)
+from agentdb.client.steps import StepRow, Steps
+from agentdb.errors import AgentDBError, ConflictError, InvalidInputError, NotFoundError
 from agentdb.ids import keyed_uuid, uuid7_text
-from agentdb.models import Execution, ExecutionTree, TokenUsage, from_row
-from agentdb.validation import check_json, check_limit, check_text, check_time, checked, parse_json, storable_text
+from agentdb.models import Execution, ExecutionTree, TokenUsage
+from agentdb.validation import check_flag, check_limit, check_number, check_offset, check_text, check_time, parse_json
 
-if TYPE_CHECKING:
-    from agentdb.client.client import PrismaAgentClient
-    from agentdb.postgres.driver import Record
-
-__all__ = ["ExecutionStatus", "Executions", "RunningExecution", "UsageCounter", "current_execution", "running_id"]
+__all__ = ["ExecutionStatus", "Executions"]
 
 ExecutionStatus = Literal["running", "completed", "failed", "cancelled", "abandoned"]
+
+if TYPE_CHECKING:
+    from agentdb.client.heartbeats import Heartbeats
+    from agentdb.client.journal import Journal
 
 logger = logging.getLogger("agentdb.client")
 
 _SQL: Final = load_queries("executions")
-_STATUSES: Final = ("running", "completed", "failed", "cancelled", "abandoned")
-_MAX_ERROR_CHARACTERS: Final = 10_000
-_MAX_TRACEBACK_CHARACTERS: Final = 100_000
-_NO_USAGE: Final = TokenUsage()
+_STATUSES: Final = get_args(ExecutionStatus)
+_MOST_AT_ONCE: Final = 1000
+# A statement takes 256 MB of JSON, and a step may have 256 kB.
+_MOST_STEPS_WITH_END: Final = 200
+_LONGEST_SILENCE: Final = 1e9
 
 
-class UsageCounter:
-    """Adds up the tokens of a running execution."""
-
-    def __init__(self) -> None:
-        self._total = _NO_USAGE
-
-    def add(self, usage: TokenUsage | None = None, **tokens: int) -> None:
-        """
-        Count tokens.
-
-        Args:
-            usage: Tokens by class.
-            tokens: The same as keywords: input, cached_input, cache_write, output, reasoning.
-
-        Raises:
-            InvalidInputError: *usage* is no TokenUsage, a number is negative, or reasoning exceeds output.
-        """
-        self._total = self._total + _usage(usage) + checked(TokenUsage, **tokens)
-
-    @property
-    def total(self) -> TokenUsage:
-        """What was counted so far."""
-        return self._total
-
-
-@dataclass(slots=True, eq=False)
-class RunningExecution:
+class Executions(ExecutionReports):
     """
-    An execution that is running, as the code within it sees it.
+    What agents did: a row per run of a task, begun by `start`, ended once by `finish` or `fail`.
 
-    Attributes:
-        result: What it will be completed with; JSON.
-        model: The language model it used, if one.
-        cost: In US dollars; None while it is not known.
-        usage: Its tokens: `execution.usage.add(input=…, output=…)`.
-        parent: The execution that called it, if that runs here.
+    While an execution runs, the process that began it says so now and then (AGENTDB_HEARTBEAT_SECONDS). One that is not
+    heard of for AGENTDB_ABANDONED_AFTER_SECONDS counts as abandoned: its process was killed.
     """
-
-    id: str
-    agent_id: str
-    client: PrismaAgentClient = field(repr=False)
-    parent: RunningExecution | None = field(repr=False)
-    result: Any = None
-    model: str | None = None
-    cost: Decimal | None = None
-    usage: UsageCounter = field(default_factory=UsageCounter, repr=False)
-
-
-_running: ContextVar[RunningExecution | None] = ContextVar("agentdb_execution", default=None)
-
-
-def current_execution() -> RunningExecution | None:
-    """Return the execution that the calling task runs in; None outside of one."""
-    return _running.get()
-
-
-def running_id(client: PrismaAgentClient) -> str | None:
-    """Return the id of the running execution when it is one of *client*'s own database and organization."""
-    running = _running.get()
-    return running.id if running is not None and client.sees_rows_of(running.client) else None
-
-
-class Executions(Resource):
-    """What agents did: a row per run of a task, begun by `start`, ended once by `finish` or `fail`."""
 
     async def start(
         self,
@@ -109,7 +73,9 @@ class Executions(Resource):
         task: Any,
         *,
         parent_id: str | None = None,
+        kind: str | None = None,
         model: str | None = None,
+        settings: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> Execution:
         """
@@ -117,10 +83,13 @@ class Executions(Resource):
 
         Args:
             agent_id: The agent that runs it.
-            task: What it is to do: anything that is JSON.
+            task: What it is to do: anything that is JSON. It is redacted, and cut when it is too large.
             parent_id: The execution that called it; None: the one that is running now, if there is one.
+            kind: What sort of task it is, 1 to 100 characters; None: what the task's key "type" or "kind" says.
             model: The language model it uses, 1 to 255 characters.
+            settings: What was chosen for it, by name: prompt variant, temperature, …; JSON.
             idempotency_key: A start that is retried with the same key begins one execution, which is returned as it is.
+                Tasks are compared as they are kept: what redacts them has to make the same of the same.
 
         Raises:
             NotFoundError: The agent, or the parent, is not there.
@@ -131,11 +100,25 @@ class Executions(Resource):
         key = None if idempotency_key is None else check_text(idempotency_key, "idempotency_key")
         id = uuid7_text() if key is None else keyed_uuid(agent, key)
         parent = running_id(self._client) if parent_id is None else str(known_uuid("execution", parent_id))
-        text = check_json(task, "task")
-        rows = await self._fetch(_SQL["start"], id, agent, parent, text, _model(model), agent=agent, execution=parent)
-        execution = _execution(rows[0])
+        text = self._client.payloads.json(task, "task")
+        row = StartRow(
+            str(id),
+            agent,
+            parent,
+            # Of the task as it is kept: what redaction takes out of it must not come back as its kind.
+            kind_of(task if self._client.redact is None else parse_json(text)) if kind is None else check_kind(kind),
+            text,
+            self._settings(settings),
+            check_model(model),
+        )
+        if self._client.in_transaction:
+            execution = only_result(await self._writes.start_rows([row]))
+        else:
+            execution = await self._client.gathering.starts.put(row)
         if key is not None and execution.task != parse_json(text):
             raise ConflictError("The idempotency key belongs to another execution.", constraint="agent_executions_pkey")
+        if execution.status == "running" and not self._client.in_transaction:
+            self._heartbeats.begin(execution.id)
         return execution
 
     async def finish(
@@ -146,23 +129,26 @@ class Executions(Resource):
         usage: TokenUsage | None = None,
         model: str | None = None,
         cost: Decimal | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> Execution:
         """
         End an execution as completed, in one round trip.
 
         Args:
             execution_id: The execution.
-            result: What came of it: anything that is JSON.
+            result: What came of it: anything that is JSON. It is redacted, and cut when it is too large.
             usage: The tokens it used.
             model: The language model it used; None leaves what `start` was told.
-            cost: In US dollars, 0 or more; None: not known.
+            cost: In US dollars, 0 or more; None: what the price list says of its model and tokens, see `Prices`.
+            settings: What was chosen for it, beside what `start` was told.
 
         Raises:
             NotFoundError: There is no such execution.
-            ConflictError: It has ended already.
+            ConflictError: It has ended already, or was abandoned.
             InvalidInputError: *result* is not JSON, or another argument does not fit.
         """
-        return await self._end(execution_id, "completed", check_json(result, "result"), None, usage, model, cost)
+        text = self._client.payloads.json(result, "result")
+        return await self._end(self._row(execution_id, "completed", text, None, usage, model, cost, settings))
 
     async def fail(
         self,
@@ -172,6 +158,7 @@ class Executions(Resource):
         usage: TokenUsage | None = None,
         model: str | None = None,
         cost: Decimal | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> Execution:
         """
         End an execution as failed, or as cancelled when *error* is asyncio's CancelledError; in one round trip.
@@ -180,13 +167,34 @@ class Executions(Resource):
 
         Raises:
             NotFoundError: There is no such execution.
-            ConflictError: It has ended already.
+            ConflictError: It has ended already, or was abandoned.
             InvalidInputError: *error* is neither an exception nor text, or another argument does not fit.
         """
         if not isinstance(error, BaseException | str):
             raise InvalidInputError("error", f"expected an exception or text, got {type(error).__name__}.")
         status: ExecutionStatus = "cancelled" if isinstance(error, asyncio.CancelledError) else "failed"
-        return await self._end(execution_id, status, None, error, usage, model, cost)
+        return await self._end(self._row(execution_id, status, None, error, usage, model, cost, settings))
+
+    async def log(
+        self, execution_id: str, message: str, level: LogLevel = "info", *, data: Mapping[str, Any] | None = None
+    ) -> None:
+        """
+        Add a line to the trail of an execution, in one round trip; in `track`, `execution.log` does it without one.
+
+        Args:
+            execution_id: The execution; one that has ended takes lines, too.
+            message: 1 to 100,000 characters.
+            level: "debug", "info", "warning" or "error".
+            data: Whatever else is to be kept with it: JSON.
+
+        Raises:
+            NotFoundError: There is no such execution.
+            InvalidInputError: An argument does not fit.
+        """
+        id = str(known_uuid("execution", execution_id))
+        step = log_step(self._client.payloads, None, id, message, level, data or {})
+        if not await Steps(self._client).write([step]):
+            raise NotFoundError("execution", execution_id)
 
     @asynccontextmanager
     async def track(
@@ -195,32 +203,48 @@ class Executions(Resource):
         task: Any,
         *,
         parent_id: str | None = None,
+        kind: str | None = None,
         model: str | None = None,
+        settings: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> AsyncIterator[RunningExecution]:
         """
         Record a block as an execution: completed when it ends, failed by an exception, cancelled by a cancellation.
 
-        Executions that start inside get this one as their parent. Takes two round trips. The block's own exception is
-        raised as it was, also when it cannot be recorded (then that is logged).
+        Executions that start inside get this one as their parent. Takes two round trips, whatever is logged and
+        whatever tools are called inside.
+
+        The block's own exception is raised as it was. When its end cannot be recorded, that is logged, counted (see
+        `HealthReport.recording`) and tried again with each heartbeat; with AGENTDB_STRICT_RECORDING it is raised,
+        unless the block itself has raised.
+
+        Raises:
+            InvalidInputError: The result that the block has set is not JSON; the execution has failed with this error.
 
         Example:
             async with client.executions.track(agent.id, {"question": "…"}) as execution:
                 execution.result = await answer()
         """
-        started = await self.start(agent_id, task, parent_id=parent_id, model=model, idempotency_key=idempotency_key)
-        running = RunningExecution(started.id, agent_id, self._client, _running.get())
-        token = _running.set(running)
+        started = await self.start(
+            agent_id,
+            task,
+            parent_id=parent_id,
+            kind=kind,
+            model=model,
+            settings=settings,
+            idempotency_key=idempotency_key,
+        )
+        running = RunningExecution(started.id, agent_id, self._client, current_execution(), model=model)
+        token = enter(running)
         try:
             yield running
         except BaseException as error:
-            await self._record_failure(running, error)
+            await self._close(running, error)
             raise
         else:
-            usage = running.usage.total
-            await self.finish(running.id, running.result, usage=usage, model=running.model, cost=running.cost)
+            await self._close(running, None)
         finally:
-            _running.reset(token)
+            leave(token)
 
     async def get(self, execution_id: str) -> Execution:
         """
@@ -232,7 +256,7 @@ class Executions(Resource):
         rows = await self._fetch(_SQL["get"], known_uuid("execution", execution_id))
         if not rows:
             raise NotFoundError("execution", execution_id)
-        return _execution(rows[0])
+        return execution_of(rows[0])
 
     async def list(
         self,
@@ -240,51 +264,111 @@ class Executions(Resource):
         *,
         parent_id: str | None = None,
         status: ExecutionStatus | None = None,
+        kind: str | None = None,
+        model: str | None = None,
+        error_type: str | None = None,
         since: datetime | None = None,
+        until: datetime | None = None,
         limit: int = 100,
+        offset: int = 0,
     ) -> builtins.list[Execution]:
         """
-        Return executions, newest first.
+        Return executions, newest first: those that fit every condition that is given.
 
         Args:
             agent_id: Only those of this agent; None: of all.
             parent_id: Only those that this execution called.
             status: Only those in this state.
+            kind: Only tasks of this kind.
+            model: Only those that used this model.
+            error_type: Only those that failed with an exception of this class, as `Execution.error_type` names it.
             since: Only those started then or later; a naive time is taken as UTC.
+            until: Only those started before.
             limit: Most executions to return, 1 to 1000.
+            offset: How many to pass over first.
         """
         if status is not None and status not in _STATUSES:
             raise InvalidInputError("status", f"expected one of {', '.join(_STATUSES)}.")
-        rows = await self._fetch(
+        sql, arguments = write_out(
             _SQL["list"],
             None if agent_id is None else check_text(agent_id, "agent_id"),
             None if parent_id is None else known_uuid("execution", parent_id),
             status,
+            check_kind(kind),
+            check_model(model),
+            None if error_type is None else check_text(error_type, "error_type"),
             check_time(since, "since"),
-            check_limit(limit),
+            check_time(until, "until"),
+            Bound(check_limit(limit)),
+            Bound(check_offset(offset)),
         )
-        return [_execution(row) for row in rows]
+        return [execution_of(row) for row in await self._fetch(sql, *arguments)]
 
     async def tree(self, execution_id: str) -> ExecutionTree:
         """
-        Return an execution with all that it called, and what those called, in one round trip.
+        Return an execution with its steps, and with all that it called and what those called, in one round trip.
+
+        Steps that this process has taken and not written yet are written first.
 
         Raises:
             NotFoundError: There is no such execution.
         """
-        rows = await self._fetch(_SQL["tree"], known_uuid("execution", execution_id))
-        if not rows:
-            raise NotFoundError("execution", execution_id)
-        # Callers come before those they called.
-        trees: dict[str, ExecutionTree] = {}
-        for row in rows:
-            tree = from_row(ExecutionTree, {"execution": _execution(row), "children": [], "steps": []})
-            if trees:
-                trees[row["parent_id"]].children.append(tree)
-            trees[row["id"]] = tree
-        return trees[rows[0]["id"]]
+        id = known_uuid("execution", execution_id)
+        await self._write_steps()
+        return tree_of(await self._fetch(_SQL["tree"], id), execution_id)
 
-    async def _end(
+    async def sweep_abandoned(self, older_than_seconds: float | None = None, *, dry_run: bool = False) -> int:
+        """
+        End the organization's running executions whose process is not heard of any more as abandoned.
+
+        Every process that runs an execution does this with each of its heartbeats, so it is only needed where none
+        runs; `agentdb sweep` does it, too.
+
+        Args:
+            older_than_seconds: How long they have not been heard of; None: AGENTDB_ABANDONED_AFTER_SECONDS.
+            dry_run: End nothing, only count.
+
+        Returns:
+            How many there were.
+        """
+        silence = self._client.settings.abandoned_after_seconds if older_than_seconds is None else older_than_seconds
+        seconds = check_number(silence, "older_than_seconds", 0, _LONGEST_SILENCE)
+        if check_flag(dry_run, "dry_run"):
+            silent: int = (await self._fetch(_SQL["silent"], seconds))[0]["silent"]
+            return silent
+        swept = 0
+        while True:
+            ended = await self._execute(_SQL["abandon"], seconds, _MOST_AT_ONCE)
+            swept += ended
+            if ended < _MOST_AT_ONCE:
+                return swept
+
+    async def beat(self, execution_ids: Sequence[str]) -> builtins.list[str]:
+        """Say that executions of this process go on, end what others have abandoned; return those that do go on."""
+        rows = await self._fetch(_SQL["beat"], execution_ids)
+        await self.sweep_abandoned()
+        return [row["id"] for row in rows]
+
+    @property
+    def _writes(self) -> ExecutionWrites:
+        return ExecutionWrites(self._client)
+
+    @property
+    def _journal(self) -> Journal:
+        return self._client.gathering.journal
+
+    @property
+    def _heartbeats(self) -> Heartbeats:
+        return self._client.gathering.heartbeats
+
+    def _settings(self, settings: Mapping[str, Any] | None) -> str:
+        if settings is None:
+            return "{}"
+        if not isinstance(settings, Mapping):
+            raise InvalidInputError("settings", f"expected a dict, got {type(settings).__name__}.")
+        return self._client.payloads.object_json(dict(settings), "settings")
+
+    def _row(
         self,
         execution_id: str,
         status: ExecutionStatus,
@@ -293,103 +377,104 @@ class Executions(Resource):
         usage: TokenUsage | None,
         model: str | None,
         cost: Decimal | None,
-    ) -> Execution:
-        tokens = _usage(usage)
-        rows = await self._fetch(
-            _SQL["finish"],
-            known_uuid("execution", execution_id),
+        settings: Mapping[str, Any] | None,
+    ) -> EndRow:
+        """Return what an execution ends with, checked and redacted."""
+        failure = NO_FAILURE if error is None else self._client.payloads.failure(failure_of(error))
+        tokens = checked_usage(usage)
+        return EndRow(
+            str(known_uuid("execution", execution_id)),
             status,
             result,
-            *_failure_texts(error),
-            _model(model),
-            _cost(cost),
+            *failure,
+            check_model(model),
+            check_cost(cost),
+            self._settings(settings),
             tokens.input,
             tokens.cached_input,
             tokens.cache_write,
             tokens.output,
             tokens.reasoning,
         )
-        if not rows:
-            ended = await self.get(execution_id)
-            raise ConflictError(f"The execution has ended already; it is {ended.status}.")
-        return _execution(rows[0])
 
-    async def _record_failure(self, running: RunningExecution, error: BaseException) -> None:
-        """End *running* as failed or cancelled; never raises, and a cancellation does not keep it from the database."""
-        usage = running.usage.total
-        work = asyncio.ensure_future(self.fail(running.id, error, usage=usage, model=running.model, cost=running.cost))
-        work.add_done_callback(_log_failure)
+    async def _end(self, row: EndRow, held: Sequence[StepRow] = ()) -> Execution:
+        if self._client.in_transaction:
+            # Not the steps that wait elsewhere: what is undone here would be lost with it.
+            ended = only_result(await self._writes.end_rows([Ending(row, held)]))
+        else:
+            ended = await self._end_with_steps(row, held)
+        if ended is None:
+            found = await self.get(row.id)
+            raise ConflictError(f"The execution has ended already; it is {found.status}.")
+        return ended
+
+    async def _end_with_steps(self, row: EndRow, held: Sequence[StepRow]) -> Execution | None:
+        gathering = self._client.gathering
+        steps = [*held, *await gathering.journal.take(row.id)]
+        if len(steps) > _MOST_STEPS_WITH_END:
+            gathering.journal.put(steps)
+            await gathering.journal.flush()
+            steps = await gathering.journal.take(row.id)
         try:
-            await asyncio.shield(work)
+            ended = await gathering.ends.put(Ending(row, steps))
+        except BaseException:
+            gathering.journal.put(steps)
+            raise
+        gathering.heartbeats.end(row.id)
+        return ended
+
+    async def _close(self, running: RunningExecution, error: BaseException | None) -> None:
+        """Record how *running* ended. A cancellation does not keep it from the database."""
+        end, refused = self._end_of(running, error)
+        work = asyncio.ensure_future(self._record_end(running, end))
+        try:
+            failed = await asyncio.shield(work)
         except asyncio.CancelledError:
-            logger.debug("cancelled again while an execution was recorded", extra={"execution_id": running.id})
-        except Exception:
-            pass
+            work.add_done_callback(_retrieve)
+            if error is None:
+                raise
+            return  # what ended the task matters more
+        if error is None and (refused or failed):
+            raise refused or failed  # type: ignore[misc]  # one of them is there
 
+    def _end_of(self, running: RunningExecution, error: BaseException | None) -> tuple[EndRow, AgentDBError | None]:
+        """Return what *running* ends with; and why, if it is not what was meant."""
+        status: ExecutionStatus = "cancelled" if isinstance(error, asyncio.CancelledError) else "failed"
+        usage, made = running.usage.total, (running.model, running.cost, running.settings)
+        try:
+            if error is None:
+                text = self._client.payloads.json(running.result, "result")
+                return self._row(running.id, "completed", text, None, usage, *made), None
+            return self._row(running.id, status, None, error, usage, *made), None
+        except AgentDBError as refused:
+            cause = refused if error is None else error
+            return self._row(running.id, status, None, cause, usage, None, None, None), refused
 
-def _log_failure(work: asyncio.Future[Execution]) -> None:
-    error = None if work.cancelled() else work.exception()
-    if work.cancelled() or error is not None:
-        logger.error("an execution's failure could not be recorded", exc_info=error)
-
-
-def _failure_texts(error: BaseException | str | None) -> tuple[str | None, str | None, str | None]:
-    """Return the error's text, its type and its traceback."""
-    if error is None:
-        return None, None, None
-    if isinstance(error, str):
-        return storable_text(error, _MAX_ERROR_CHARACTERS), None, None
-    try:
-        text = str(error)
-    except Exception:  # an exception whose text fails must be recorded all the same
-        text = "(the exception's text could not be made)"
-    lines = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    return (
-        storable_text(text, _MAX_ERROR_CHARACTERS),
-        storable_text(name, 255),
-        storable_text(lines, _MAX_TRACEBACK_CHARACTERS),
-    )
-
-
-def _model(model: str | None) -> str | None:
-    return None if model is None else check_text(model, "model")
-
-
-def _usage(usage: TokenUsage | None) -> TokenUsage:
-    if usage is None:
-        return _NO_USAGE
-    if not isinstance(usage, TokenUsage):
-        raise InvalidInputError("usage", f"expected a TokenUsage, got {type(usage).__name__}.")
-    return usage
-
-
-def _cost(cost: Decimal | None) -> Decimal | None:
-    if cost is None:
+    async def _record_end(self, running: RunningExecution, end: EndRow) -> AgentDBError | None:
+        """Write the end of *running*; return the error that shall be raised if that fails."""
+        heartbeats = self._heartbeats
+        try:
+            await self._end(end, running.held)
+        except AgentDBError as error:
+            heartbeats.failures += 1
+            again = may_pass(error) and not self._client.in_transaction
+            logger.error(  # noqa: TRY400 - the error is named; its traceback would show no more
+                "an execution's end could not be recorded",
+                extra={"execution_id": running.id, "error": type(error).__name__, "again": again},
+            )
+            if again:
+                heartbeats.end_later(running.id, lambda: self._end(end))
+            else:
+                heartbeats.end(running.id)
+            return error if self._client.settings.strict_recording else None
         return None
-    try:
-        amount = Decimal(cost)
-    except (ArithmeticError, TypeError, ValueError):
-        amount = Decimal("NaN")
-    # The column rounds to ten decimals, which must not carry it over its limit either.
-    if not (amount.is_finite() and 0 <= amount < 10**10 and round(amount, 10) < 10**10):
-        raise InvalidInputError("cost", "expected US dollars: a number from 0 to below 10,000,000,000.")
-    return amount
+
+    async def _write_steps(self) -> None:
+        if not self._client.in_transaction:
+            await self._journal.flush()
 
 
-def _execution(record: Record) -> Execution:
-    values = dict(record.items())
-    values["task"] = parse_json(values["task"])
-    values["result"] = None if values["result"] is None else parse_json(values["result"])
-    values["usage"] = from_row(
-        TokenUsage,
-        {
-            "input": values.pop("input_tokens"),
-            "cached_input": values.pop("cached_input_tokens"),
-            "cache_write": values.pop("cache_write_tokens"),
-            "output": values.pop("output_tokens"),
-            "reasoning": values.pop("reasoning_tokens"),
-        },
-    )
-    return from_row(Execution, values)
+def _retrieve(work: asyncio.Future[AgentDBError | None]) -> None:
+    """Take note of what *work* raised, so that asyncio does not complain."""
+    if not work.cancelled():
+        work.exception()

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from agentdb.client.accesses import Accesses
 from agentdb.client.bursts import Bursts
+from agentdb.client.execution_writes import ExecutionWrites
+from agentdb.client.heartbeats import Heartbeats
+from agentdb.client.journal import Journal
 from agentdb.client.large_scopes import LargeScopes
+from agentdb.client.steps import Steps
+from agentdb.models import RecordingHealth, from_row
 
 if TYPE_CHECKING:
-    from agentdb.client.memories import Memories
+    from agentdb.client.client import PrismaAgentClient
+    from agentdb.client.execution_writes import Ending, StartRow
     from agentdb.client.memory_rows import MemoryRow
+    from agentdb.client.metric_recorder import MetricRecorder
+    from agentdb.models import Execution
 
 __all__ = ["Gathering"]
 
@@ -22,16 +31,55 @@ class Gathering:
     What clients of one organization and database share beside the pool.
 
     Args:
-        memories: The memories of a client of this organization that is not in a transaction.
-        access_seconds: How long recalls gather before they are counted in the database.
+        root: A client of this organization that is not in a transaction.
 
     Attributes:
         bursts: Memories to be stored, of calls that run at the same time.
+        starts: Executions to be begun, of calls that run at the same time.
+        ends: Executions to be ended, likewise.
         accesses: Recalls to be counted.
+        journal: Steps of executions to be written.
+        heartbeats: Which executions run in this process.
         large_scopes: Which scopes are searched by an index.
+        recorders: Those that hold metric points to be recorded.
+        record_points: What they record them with.
     """
 
-    def __init__(self, memories: Memories, access_seconds: float) -> None:
-        self.bursts: Bursts[MemoryRow, str] = Bursts(memories.store_rows, patience_seconds=_PATIENCE_SECONDS)
-        self.accesses = Accesses(memories.count_recalls, access_seconds)
+    def __init__(self, root: PrismaAgentClient) -> None:
+        settings = root.settings
+        self.bursts: Bursts[MemoryRow, str] = Bursts(root.memories.store_rows, patience_seconds=_PATIENCE_SECONDS)
+        writes = ExecutionWrites(root)
+        self.starts: Bursts[StartRow, Execution] = Bursts(writes.start_rows, patience_seconds=_PATIENCE_SECONDS)
+        self.ends: Bursts[Ending, Execution | None] = Bursts(writes.end_rows, patience_seconds=_PATIENCE_SECONDS)
+        self.accesses = Accesses(root.memories.count_recalls, settings.flush_seconds)
+        self.journal = Journal(Steps(root).write, settings.flush_seconds)
+        self.heartbeats = Heartbeats(root.executions.beat, settings.heartbeat_seconds)
         self.large_scopes = LargeScopes()
+        self.recorders: set[MetricRecorder] = set()
+        self.record_points = root.metrics.record_rows
+
+    @property
+    def recording(self) -> RecordingHealth:
+        """How the recording of executions goes."""
+        return from_row(
+            RecordingHealth,
+            {
+                "waiting_steps": len(self.journal),
+                "lost_steps": self.journal.lost,
+                "unwritten_ends": self.heartbeats.unwritten,
+                "failures": self.heartbeats.failures,
+            },
+        )
+
+    async def flush(self) -> None:
+        """Write what has gathered, for the client is closed: recorders take no more."""
+        recorders = [recorder.close() for recorder in self.recorders]
+        await asyncio.gather(self.accesses.flush(), self.journal.flush(), self.heartbeats.flush(), *recorders)
+
+    def forget(self) -> None:
+        """Drop what has gathered: the client is closed, its event loop is gone, or it is another process's."""
+        self.accesses.forget()
+        self.journal.forget()
+        self.heartbeats.forget()
+        for recorder in list(self.recorders):
+            recorder.forget()

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
 
-from agentdb.client.executions import running_id
 from agentdb.client.memory_resource import MemoryResource
 from agentdb.client.memory_rows import (
     Key,
@@ -24,14 +23,12 @@ from agentdb.client.memory_rows import (
     with_embedding,
 )
 from agentdb.client.queries import load_queries
-from agentdb.client.resource import known_uuid
+from agentdb.client.resource import in_halves, known_uuid
+from agentdb.client.running import note_memory, running_id
 from agentdb.errors import (
-    AgentDBError,
     ConflictError,
-    DatabaseError,
     EmbeddingError,
     InvalidInputError,
-    NotConnectedError,
     NotFoundError,
 )
 from agentdb.ids import parse_uuid
@@ -107,8 +104,11 @@ class MemoryStore(MemoryResource):
         if row.embedding is None and self._embedding is not None:
             row = await self._embedded(row, self._embedding)
         if refuses_duplicates or self._client.in_transaction:
-            return (await self._store([row], refuses_duplicates))[0]
-        return await self._client.gathering.bursts.put(row)
+            (memory_id,) = await self._store([row], refuses_duplicates)
+        else:
+            memory_id = await self._client.gathering.bursts.put(row)
+        note_memory(self._client, "store", [memory_id])
+        return memory_id
 
     async def store_many(
         self, entries: Iterable[MemoryEntry], *, on_duplicate: OnDuplicate = "return"
@@ -146,7 +146,9 @@ class MemoryStore(MemoryResource):
                 rows = [row if row.embedding else with_embedding(row, None, error=failed) for row in rows]
             elif embedding is not None:
                 rows, failed = await self._all_embedded(rows, embedding)
-            ids += await self._store(rows, refuses)
+            stored = await self._store(rows, refuses)
+            note_memory(self._client, "store", stored)
+            ids += stored
         return ids
 
     async def update(self, memory_id: str, **changes: Unpack[MemoryChanges]) -> Memory:
@@ -189,6 +191,7 @@ class MemoryStore(MemoryResource):
                 row.embedding_model,
                 row.embedding_error,
             )
+        note_memory(self._client, "update", [str(wanted)])
         return self._memories(rows)[0]
 
     async def supersede(self, memory_id: str, entry: MemoryEntry) -> str:
@@ -222,6 +225,7 @@ class MemoryStore(MemoryResource):
             if replacement == current.id:
                 raise ConflictError("The memory equals the one that it is to replace.")
             await memories._execute(_SQL["supersede"], wanted, parse_uuid(replacement))
+        note_memory(self._client, "supersede", [replacement, str(wanted)])
         return replacement
 
     async def delete(self, memory_id: str) -> bool:
@@ -232,7 +236,10 @@ class MemoryStore(MemoryResource):
             Whether there was such a memory.
         """
         wanted = parse_uuid(memory_id)
-        return wanted is not None and await self._execute(_SQL["delete"], wanted) > 0
+        deleted = 0 if wanted is None else await self._execute(_SQL["delete"], wanted)
+        if deleted:
+            note_memory(self._client, "delete", [str(wanted)], deleted)
+        return deleted > 0
 
     async def _lock(self, memory_id: UUID) -> Memory:
         rows = await self._fetch(_SQL["lock"], memory_id)
@@ -284,18 +291,8 @@ class MemoryStore(MemoryResource):
         """Store rows of several callers, as `store` has them made; return for each its id, or what is wrong with it."""
         results: builtins.list[str | BaseException] = []
         async for chunk in in_chunks(rows):
-            results += await self._store_apart(chunk)
+            results += await in_halves(chunk, lambda rows: self._store(rows, refuses_duplicates=False))
         return results
-
-    async def _store_apart(self, rows: Sequence[MemoryRow]) -> Sequence[str | BaseException]:
-        try:
-            return await self._store(rows, refuses_duplicates=False)
-        except AgentDBError as error:
-            if len(rows) == 1 or not _blames_a_row(error):
-                return [error] * len(rows)
-        # Nothing of the statement was stored. Halves find the rows at fault, and store the others a half at a time.
-        middle = len(rows) // 2
-        return [*await self._store_apart(rows[:middle]), *await self._store_apart(rows[middle:])]
 
     async def _store(self, rows: Sequence[MemoryRow], refuses_duplicates: bool) -> builtins.list[str]:
         """Store *rows* with one statement and return their ids in order."""
@@ -356,13 +353,6 @@ class MemoryStore(MemoryResource):
 async def _again(chunks: Iterable[builtins.list[MemoryRow]]) -> AsyncIterator[builtins.list[MemoryRow]]:
     for chunk in chunks:
         yield chunk
-
-
-def _blames_a_row(error: AgentDBError) -> bool:
-    """Whether the database refused what it was given, rather than not having been reached or asked in time."""
-    if isinstance(error, NotConnectedError):
-        return False
-    return not isinstance(error, DatabaseError) or (error.sqlstate or "")[:2] in ("22", "23", "54")
 
 
 def _own_ids(unique: UniqueRows) -> Ids:

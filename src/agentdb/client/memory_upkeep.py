@@ -13,6 +13,7 @@ from agentdb.client.filters import says_anything
 from agentdb.client.memory_resource import MemoryResource
 from agentdb.client.memory_scope import MemoryScope
 from agentdb.client.queries import load_queries, write_out
+from agentdb.client.running import note_memory
 from agentdb.errors import ConfigurationError, EmbeddingError, InvalidInputError
 from agentdb.ids import NIL_UUID
 from agentdb.validation import check_count, check_flag, check_text, check_time, storable_text
@@ -101,7 +102,9 @@ class MemoryUpkeep(MemoryResource):
             sql, arguments = write_out(_SQL[scope.block("forgettable")], *parameters)
             return int((await self._fetch(sql, *arguments))[0]["count"])
         sql, arguments = write_out(_SQL[scope.block("forget")], *parameters)
-        return await self._retried(lambda: self._execute(sql, *arguments))
+        deleted = await self._retried(lambda: self._execute(sql, *arguments))
+        note_memory(self._client, "forget", [], deleted)
+        return deleted
 
     async def sweep(self, *, agent_id: str | None = None, dry_run: bool = False) -> Swept:
         """

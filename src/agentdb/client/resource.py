@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+import builtins
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from agentdb.client.queries import load_queries
 from agentdb.errors import (
     AgentDBError,
+    CommitUnknownError,
     ConflictError,
+    ConnectionFailedError,
     DatabaseError,
     InvalidInputError,
+    NotConnectedError,
     NotFoundError,
     TransactionConflictError,
 )
@@ -22,9 +26,10 @@ if TYPE_CHECKING:
     from agentdb.client.client import PrismaAgentClient
     from agentdb.postgres.driver import Record
 
-__all__ = ["Resource", "known_uuid", "refusal", "unknown_agent"]
+__all__ = ["Resource", "in_halves", "known_uuid", "may_pass", "only_result", "refusal", "unknown_agent"]
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 _ATTEMPTS: Final = 3
 _MISSING_AGENTS: Final = load_queries("agents")["missing"]
@@ -33,8 +38,16 @@ _FOREIGN_KEYS: Final = {
     "agent_executions_organization_id_agent_id_fkey": "agent",
     "agent_executions_organization_id_parent_id_fkey": "execution",
     "agent_metrics_organization_id_agent_id_fkey": "agent",
+    "agent_metric_rollups_organization_id_agent_id_fkey": "agent",
+    "agent_metric_late_hours_organization_id_agent_id_fkey": "agent",
     "agent_tools_organization_id_owner_agent_id_fkey": "agent",
+    "agent_steps_organization_id_agent_id_fkey": "agent",
+    "agent_steps_organization_id_execution_id_fkey": "execution",
+    "agent_steps_organization_id_tool_id_fkey": "tool",
+    "agent_tool_versions_organization_id_tool_id_fkey": "tool",
     "learning_patterns_organization_id_agent_id_fkey": "agent",
+    "learning_outcomes_organization_id_pattern_id_fkey": "pattern",
+    "learning_pattern_changes_organization_id_pattern_id_fkey": "pattern",
 }
 _UNIQUE_KEYS: Final = {
     "agents_pkey": "Another agent has this id already.",
@@ -42,6 +55,14 @@ _UNIQUE_KEYS: Final = {
     "agent_memories_pkey": "Another memory has this id, or was stored with this idempotency key.",
     "agent_memories_living_content_key": "The agent has an equal memory already.",
     "agent_metrics_pkey": "The idempotency key belongs to another point.",
+    "learning_patterns_pkey": "The idempotency key belongs to another pattern.",
+    "learning_patterns_name_key": "The agent has a pattern of this type and name already.",
+    "learning_outcomes_pkey": "The idempotency key belongs to another outcome.",
+    "learning_pattern_changes_pkey": "Another change has this id already.",
+    "learning_pattern_changes_reverts_id_key": "Somebody else has undone this change at the same moment.",
+    "agent_metric_rollups_pkey": "The hour was rolled up at the same moment by somebody else.",
+    "agent_metric_late_hours_pkey": "The hour was marked as changed already.",
+    "model_prices_pkey": "The model has a price from this time on already.",
 }
 # The CHECKs by which a block of queries/*.sql refuses a row on conflict, and the key that was in conflict.
 _BROKEN_ON_PURPOSE: Final = {
@@ -130,6 +151,46 @@ def refusal(error: DatabaseError, named: dict[str, Any]) -> AgentDBError | None:
         # A row of an index holds 2.7 kB; a metric's organization, agent and name can be more at four bytes a character.
         return InvalidInputError("name", "is too long to be indexed together with the agent's id; make it shorter.")
     return None
+
+
+async def in_halves(
+    items: Sequence[T], send: Callable[[Sequence[T]], Awaitable[Sequence[R]]]
+) -> builtins.list[R | BaseException]:
+    """
+    Send *items* with one statement; return for each its result, or the error that *send* raises for it alone.
+
+    When the database refuses a row, nothing of the statement is stored. Halves find the rows at fault, and store the
+    others a half at a time.
+    """
+    try:
+        return [*await send(items)]
+    except AgentDBError as error:
+        if len(items) == 1 or not _blames_a_row(error):
+            return [error] * len(items)
+    middle = len(items) // 2
+    return [*await in_halves(items[:middle], send), *await in_halves(items[middle:], send)]
+
+
+def only_result(results: Sequence[R | BaseException]) -> R:
+    """Return the one result of *results*, or raise it."""
+    (result,) = results
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def _blames_a_row(error: AgentDBError) -> bool:
+    """Whether the database refused what it was given, rather than not having been reached or asked in time."""
+    if isinstance(error, NotConnectedError):
+        return False
+    return not isinstance(error, DatabaseError) or (error.sqlstate or "")[:2] in ("22", "23", "54")
+
+
+def may_pass(error: AgentDBError) -> bool:
+    """Return whether a write that lands once, however often it is sent, may succeed if it is sent again."""
+    return isinstance(error, ConnectionFailedError | CommitUnknownError) or (
+        isinstance(error, DatabaseError) and error.is_transient
+    )
 
 
 def unknown_agent(agent_id: str) -> NotFoundError:

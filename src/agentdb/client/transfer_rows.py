@@ -28,6 +28,7 @@ M = TypeVar("M", bound=BaseModel)
 _MOST_DIMENSIONS: Final = 16_000
 _HEADER_FIELDS: Final = {"format", "version", "organization_id", "agent_id", "exported_at", "agents"}
 _ENTRY_FIELDS: Final = MemoryEntry.model_fields.keys() - {"embedding", "embedding_model", "idempotency_key"}
+_REGISTERED: Final = {name for name, field in AgentConfig.model_fields.items() if not field.exclude}
 
 _Counted = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
@@ -188,7 +189,7 @@ def transfer_row(values: dict[str, Any], line: int) -> TransferRow:
 def _agent(values: object, place: str) -> AgentConfig:
     if not isinstance(values, dict):
         raise InvalidInputError(place, "is no JSON object.")
-    _check_fields(values, AgentConfig.model_fields.keys(), place)
+    _check_fields(values, _REGISTERED, place)
     config = _placed(AgentConfig, place, values)
     if config.id is None:
         raise InvalidInputError(f"{place}.id", "is missing.")

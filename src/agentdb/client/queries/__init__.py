@@ -2,7 +2,7 @@
 Named SQL: what Prisma's query API cannot say, or says in more than one round trip.
 
 A file holds blocks, each opened by `-- name: …` and a line of purpose. `{{x}}` in a block stands for the text of the
-file's `-- fragment: x`, or of a file that its first line names: `-- uses: memories`. Every block takes the organization
+file's `-- fragment: x`, or of files that its first line names: `-- uses: memories`. Every block takes the organization
 as $1; a test enumerates them.
 """
 
@@ -16,7 +16,7 @@ from typing import Final
 
 __all__ = ["Bound", "Written", "load_queries", "write_out"]
 
-_USES = re.compile(r"-- uses: (\w+)\n")
+_USES = re.compile(r"-- uses: (\w+(?:, \w+)*)\n")
 _BLOCK = re.compile(r"^-- (name|fragment): (\w+)\n", re.MULTILINE)
 _FRAGMENT = re.compile(r"\{\{(\w+)\}\}")
 _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
@@ -55,7 +55,9 @@ def _read(name: str) -> tuple[dict[str, str], dict[str, str]]:
     source = data.decode()
     uses = _USES.match(source)
     blocks: dict[str, str] = {}
-    fragments = _read(uses[1])[1] if uses else {}
+    fragments: dict[str, str] = {}
+    for used in uses[1].split(", ") if uses else ():
+        fragments |= _read(used)[1]
     _, *parts = _BLOCK.split(source)
     for kind, block, text in zip(parts[0::3], parts[1::3], parts[2::3], strict=True):
         target = blocks if kind == "name" else fragments

@@ -1,0 +1,87 @@
+"""Writing the starts and ends of executions: one or many in one statement."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from decimal import Decimal
+from itertools import chain
+from typing import Final, NamedTuple
+
+from agentdb.client.execution_rows import execution_of
+from agentdb.client.queries import load_queries
+from agentdb.client.resource import Resource, in_halves
+from agentdb.client.steps import StepRow, steps_text
+from agentdb.models import Execution
+
+__all__ = ["EndRow", "Ending", "ExecutionWrites", "StartRow"]
+
+_SQL: Final = load_queries("executions")
+
+
+class StartRow(NamedTuple):
+    """The start of an execution, in the order of the parameters of the block `start`; task and settings are JSON."""
+
+    id: str
+    agent_id: str
+    parent_id: str | None
+    kind: str | None
+    task: str
+    settings: str
+    model: str | None
+
+
+class EndRow(NamedTuple):
+    """The end of an execution, in the order of the parameters of the block `finish`; result and settings are JSON."""
+
+    id: str
+    status: str
+    result: str | None
+    error: str | None
+    error_type: str | None
+    traceback: str | None
+    model: str | None
+    cost: Decimal | None
+    settings: str
+    input: int
+    cached_input: int
+    cache_write: int
+    output: int
+    reasoning: int
+
+
+class Ending(NamedTuple):
+    """What is written when an execution ends: its row, and the steps that are not written yet."""
+
+    row: EndRow
+    steps: Sequence[StepRow]
+
+
+class ExecutionWrites(Resource):
+    """Sends what `start`, `finish` and `fail` have made; what many do at the same time travels together."""
+
+    async def start_rows(self, rows: Sequence[StartRow]) -> builtins.list[Execution | BaseException]:
+        """Begin executions; return for each how it is now, or what is wrong with it."""
+        return await in_halves(rows, self._start)
+
+    async def end_rows(self, endings: Sequence[Ending]) -> builtins.list[Execution | BaseException | None]:
+        """End executions; return for each how it is now, None where it was not running, or what is wrong with it."""
+        return await in_halves(endings, self._finish)
+
+    async def _start(self, rows: Sequence[StartRow]) -> builtins.list[Execution]:
+        unique = {row.id: row for row in rows}  # retries of one start may meet here
+        names = {"agent": rows[0].agent_id, "execution": rows[0].parent_id} if len(rows) == 1 else {}
+        columns = builtins.list(zip(*unique.values(), strict=True))
+        begun = await self._retried(lambda: self._fetch(_SQL["start"], *columns, **names))
+        executions = {record["id"]: record for record in begun}
+        return [execution_of(executions[row.id]) for row in rows]
+
+    async def _finish(self, endings: Sequence[Ending]) -> builtins.list[Execution | None]:
+        unique: dict[str, EndRow] = {}
+        for ending in endings:
+            unique.setdefault(ending.row.id, ending.row)  # an execution ends once
+        steps = steps_text(builtins.list(chain.from_iterable(ending.steps for ending in endings)))
+        columns = builtins.list(zip(*unique.values(), strict=True))
+        records = await self._retried(lambda: self._fetch(_SQL["finish"], steps, *columns))
+        ended = {record["id"]: execution_of(record) for record in records}
+        return [ended.pop(ending.row.id, None) for ending in endings]
