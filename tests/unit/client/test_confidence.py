@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentdb.client.patterns import wilson_lower_bound
+from agentdb.client.evidence import wilson_interval, wilson_lower_bound
 from agentdb.client.retrieval import HALF_LIFE, recency
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -31,6 +31,22 @@ def test_the_bound_is_below_the_rate_and_rises_with_success(evidence: tuple[int,
 
     assert 0 <= bound <= (successes / trials if trials else 0)
     assert wilson_lower_bound(successes + 1, trials + 1) >= bound
+
+
+@given(st.floats(0, 1e6), st.floats(1e-9, 1e6))
+def test_the_interval_holds_the_rate_and_turns_round_with_it(successes: float, failures: float) -> None:
+    """For evidence that has faded too: failures are bounded as successes are."""
+    trials = successes + failures
+    low, high = wilson_interval(successes, trials)
+
+    assert 0 <= low <= successes / trials + 1e-9
+    assert successes / trials - 1e-9 <= high <= 1
+    assert wilson_interval(failures, trials) == pytest.approx((1 - high, 1 - low), abs=1e-9)
+
+
+def test_without_trials_everything_is_possible() -> None:
+    """And nothing is confident."""
+    assert wilson_interval(0, 0) == (0.0, 1.0)
 
 
 def test_recency_halves() -> None:

@@ -1,0 +1,110 @@
+"""
+Two groups compared: rates of success, and quantities of which only the order counts. How much they differ, within which
+bounds, and how likely such a difference is by chance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from agentdb.client.evidence import Z, wilson_interval
+
+__all__ = ["Comparison", "adjust", "compare_order", "compare_rates"]
+
+
+class Comparison(NamedTuple):
+    """
+    How the first group differs from the second.
+
+    Attributes:
+        effect: The difference of rates, in [-1, 1]; or the probability that one of the first group is greater than one
+            of the second, equal ones half, in [0, 1].
+        interval: Of *effect*, 95 %.
+        p_value: How likely a difference like this, to either side, is where there is none.
+    """
+
+    effect: float
+    interval: tuple[float, float]
+    p_value: float
+
+
+def compare_rates(successes: int, trials: int, other_successes: int, other_trials: int) -> Comparison:
+    """
+    Compare two rates of success: the score test with the pooled rate, and Newcombe's interval of their difference.
+
+    z = (p1 - p2) / sqrt(p (1 - p) (1/n1 + 1/n2)), with p the rate of both together. The interval combines the Wilson
+    intervals of the two rates. (Newcombe 1998, Statistics in Medicine 17:873, method 10.)
+
+    Args:
+        successes: 0 to *trials*.
+        trials: 1 or more.
+        other_successes: 0 to *other_trials*.
+        other_trials: 1 or more.
+    """
+    rate, other = successes / trials, other_successes / other_trials
+    pooled = (successes + other_successes) / (trials + other_trials)
+    variance = pooled * (1 - pooled) * (1 / trials + 1 / other_trials)
+    effect = rate - other
+    low, high = wilson_interval(successes, trials)
+    other_low, other_high = wilson_interval(other_successes, other_trials)
+    interval = (
+        effect - math.hypot(rate - low, other_high - other),
+        effect + math.hypot(high - rate, other - other_low),
+    )
+    return Comparison(effect, interval, 1.0 if variance == 0 else _two_sided(effect / math.sqrt(variance)))
+
+
+def compare_order(rank_sum: float, count: int, other_count: int, ties: float) -> Comparison:
+    """
+    Compare two groups by the ranks of their values among each other: the test of Mann and Whitney.
+
+    U = R1 - n1 (n1 + 1) / 2 counts the pairs in which the first group's value is the greater. Its variance, where the
+    groups do not differ, is n1 n2 / 12 ((n + 1) - sum(t^3 - t) / (n (n - 1))), for ties of t values each. By the normal
+    approximation, with continuity corrected by 1/2. (Mann and Whitney 1947; Hollander, Wolfe and Chicken 2014, section
+    4.1.) Neither scale nor outliers matter, and half of the values may lie anywhere above the others.
+
+    The effect is U / (n1 n2); its interval is that of Hanley and McNeil (1982, Radiology 143:29).
+
+    Args:
+        rank_sum: Sum of the ranks of the first group's values among all values, 1 for the lowest; equal values share
+            the mean of their ranks.
+        count: How many values the first group has, 1 or more.
+        other_count: How many values the other one has, 1 or more.
+        ties: The sum of t^3 - t over every value that occurs, t being how often it does.
+    """
+    pairs, whole = count * other_count, count + other_count
+    greater = rank_sum - count * (count + 1) / 2
+    variance = pairs / 12 * ((whole + 1) - ties / (whole * (whole - 1)))
+    distance = max(0.0, abs(greater - pairs / 2) - 0.5)
+    p_value = 1.0 if variance <= 0 else _two_sided(distance / math.sqrt(variance))
+    effect = greater / pairs
+    spread = Z * math.sqrt(max(0.0, _area_variance(effect, count, other_count)))
+    return Comparison(effect, (max(0.0, effect - spread), min(1.0, effect + spread)), p_value)
+
+
+def adjust(p_values: Sequence[float]) -> list[float]:
+    """
+    Return the p-values adjusted for how many there are, in their order.
+
+    Of what is at most q then, no more than the share q is chance, on average. (Benjamini and Hochberg 1995.)
+    """
+    adjusted = [1.0] * len(p_values)
+    lowest = 1.0
+    for rank, place in sorted(enumerate(sorted(range(len(p_values)), key=p_values.__getitem__), 1), reverse=True):
+        lowest = min(lowest, p_values[place] * len(p_values) / rank)
+        adjusted[place] = lowest
+    return adjusted
+
+
+def _two_sided(z: float) -> float:
+    """Return how likely a standard normal variable lies at least as far from 0 as *z*."""
+    return math.erfc(abs(z) / math.sqrt(2))
+
+
+def _area_variance(area: float, count: int, other_count: int) -> float:
+    both, two = area / (2 - area), 2 * area * area / (1 + area)
+    return (area * (1 - area) + (count - 1) * (both - area * area) + (other_count - 1) * (two - area * area)) / (
+        count * other_count
+    )
