@@ -5,25 +5,28 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import random
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
-from agentdb.agent.execution import recordable, running_execution
-from agentdb.agent.tools import call_tool, parameters_of, tools_of
+from agentdb.agent.execution import note_attempt, recordable, running_execution
+from agentdb.agent.tools import call_tool, tool_definitions
 from agentdb.client.sharing import get_agent_client
-from agentdb.errors import AgentDBError, InvalidInputError, NotConnectedError
-from agentdb.models import Agent, AgentConfig, MemoryEntry
+from agentdb.client.tool_schemas import SchemaStyle, tool_schemas
+from agentdb.errors import AgentDBError, InvalidInputError, NotConnectedError, TaskTimeoutError
+from agentdb.models import Agent, AgentConfig, AgentHealth, MemoryEntry, from_row
 from agentdb.validation import checked
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from agentdb.client.client import PrismaAgentClient
-    from agentdb.client.executions import RunningExecution
     from agentdb.client.filters import Where
     from agentdb.client.memories import SearchOptions
-    from agentdb.models import LearningPattern, SearchResult
+    from agentdb.client.running import RunningExecution
+    from agentdb.models import Choice, LearningPattern, SearchResult
 
 __all__ = ["EnhancedAgentBase"]
 
@@ -50,8 +53,10 @@ class EnhancedAgentBase(ABC):
         async with MyAgent() as agent:
             await agent.execute_task({"question": "…"})
 
-    Every call of `execute_task`, from outside or from another task, is recorded as an execution with two round trips.
-    `super().execute_task(…)` belongs to the call that makes it and is not recorded again.
+    Every call of `execute_task`, from outside or from another task, is recorded as an execution with two round trips,
+    whatever it logs and whatever tools it calls. `super().execute_task(…)` belongs to the call that makes it and is not
+    recorded again. A task that fails, or takes too long, is tried again as the configuration says; attempts are steps
+    of the one execution.
 
     Args:
         config: How the agent registers.
@@ -111,10 +116,10 @@ class EnhancedAgentBase(ABC):
             await client.connect()
         try:
             config = checked(AgentConfig, **{**self.config.model_dump(), "capabilities": list(self.get_capabilities())})
+            tools = tool_definitions(self)
             registered = await client.agents.register(config)
-            for mark, method in tools_of(self):
-                parameters = parameters_of(method)
-                await client.tools.register(mark.name, mark.description, parameters, owner_agent_id=registered.id)
+            await client.tools.register_all(registered.id, tools)
+            await client.executions.sweep_abandoned()  # perhaps its own, from before it was killed
         except BaseException:
             if owns_client:
                 await client.disconnect()
@@ -137,8 +142,9 @@ class EnhancedAgentBase(ABC):
                     await client.disconnect()
 
     async def _sweep(self, client: PrismaAgentClient) -> None:
+        assert self._registered is not None  # it was opened
         try:
-            await client.memories.sweep(agent_id=self.id)
+            await client.memories.sweep(agent_id=self._registered.id)
         except AgentDBError:  # leaving matters more; the next sweep does it
             logger.warning("memories beyond the limit were not swept", exc_info=True)
 
@@ -187,7 +193,8 @@ class EnhancedAgentBase(ABC):
     @property
     def execution(self) -> RunningExecution:
         """
-        The task of this agent that is running: `.usage.add(input=…, output=…)` counts its tokens.
+        The task of this agent that is running: `.usage.add(input=…, output=…)` counts its tokens, `.log("…")` adds a
+        line to its trail, `.model`, `.cost` and `.settings` say what it runs with.
 
         Raises:
             AgentDBError: None is running: it is used outside of `execute_task`.
@@ -231,30 +238,136 @@ class EnhancedAgentBase(ABC):
         await self.client.metrics.record(self.id, name, value, unit)
 
     async def learn(
-        self, pattern_type: str, content: Any, *, name: str = "", scope: Literal["agent", "organization"] = "agent"
+        self,
+        pattern_type: str,
+        content: Any,
+        *,
+        name: str = "",
+        scope: Literal["agent", "organization"] = "agent",
+        prior: float | None = None,
+        half_life_days: float | None = None,
     ) -> LearningPattern:
-        """Record a pattern, to which `client.patterns.outcome` adds evidence; see `Patterns.record`."""
-        return await self.client.patterns.record(self.id, pattern_type, content, name=name, scope=scope)
+        """
+        Record a pattern, to which `outcome` adds evidence; a named one that is there already is returned.
+
+        Args:
+            pattern_type: Its kind, 1 to 100 characters, for example "prompt".
+            content: What was learned: anything that is JSON.
+            name: At most 255 characters; variants that `choose` picks among have one each.
+            scope: "agent": for this agent alone; "organization": for every agent.
+            prior: The success rate to expect before the first trial, in [0, 1]; never a part of its confidence.
+            half_life_days: After so many days evidence counts half; None: it does not fade.
+
+        Raises:
+            ConflictError: The agent has a pattern of this type and name with another content.
+            InvalidInputError: An argument does not fit.
+        """
+        return await self.client.patterns.record(
+            self.id,
+            pattern_type,
+            content,
+            name=name,
+            scope=scope,
+            prior=prior,
+            half_life_days=half_life_days,
+        )
 
     async def call_tool(self, name: str, /, **arguments: Any) -> Any:
         """
-        Call one of the agent's own tools by its name, as a language model would; the call is counted.
+        Call one of the agent's own tools by its name, as a language model would; the call is recorded.
+
+        Arguments are made what the signature says, where they can be: "3" becomes the number. Those that do not fit are
+        recorded as a call that failed.
 
         Raises:
             NotFoundError: The agent has no such tool.
-            InvalidInputError: The arguments do not fit its signature.
+            InvalidInputError: The arguments do not fit its signature, or what it returns is nothing that JSON can hold.
         """
         return await call_tool(self, name, arguments)
+
+    def tool_schemas(self, style: SchemaStyle = "openai") -> list[dict[str, Any]]:
+        """
+        Return the agent's own tools in the form that callers of language models take, as `Tools.schemas` does.
+
+        It needs no database, and the agent need not be initialized.
+
+        Raises:
+            InvalidInputError: There is no such style, or it takes no tool of such a name or signature.
+        """
+        return tool_schemas(style, tool_definitions(self))
+
+    async def choose(self, pattern_type: str) -> Choice:
+        """
+        Pick one of the variants of that type, the better the more often; see `Patterns.choose`.
+
+        Which one it was is noted in the running task's settings. Tell `outcome` how it did.
+        """
+        return await self.client.patterns.choose(self.id, pattern_type)
+
+    async def outcome(self, choice: Choice | LearningPattern | str, success: bool) -> LearningPattern:
+        """Count how a choice, or a pattern, did; see `Patterns.outcome`."""
+        return await self.client.patterns.outcome(choice if isinstance(choice, str) else choice.id, success)
+
+    async def health(self, hours: float = 24) -> AgentHealth:
+        """
+        Return how the agent, its database and its recent tasks are, in two round trips at once.
+
+        Args:
+            hours: How far back tasks count, 0.001 to 1,000,000.
+
+        Raises:
+            NotConnectedError: The agent is not initialized.
+        """
+        client = self.client
+        database, figures = await asyncio.gather(client.health_check(), client.executions.stats(self.id, hours=hours))
+        return from_row(
+            AgentHealth,
+            {"agent_id": self.id, "status": database.status, "database": database, "executions": figures.total},
+        )
 
     # Underneath.
 
     async def _execute_recorded(self, *args: Any, **kwargs: Any) -> Any:
-        client = self.client
-        task = args[0] if args else kwargs.get("task", kwargs)
-        async with client.executions.track(self.id, recordable(task)) as execution:
-            result = await type(self).execute_task(self, *args, **kwargs)
+        client, agent = self._opened()
+        task = recordable(args[0] if args else kwargs.get("task", kwargs))
+        async with client.executions.track(agent.id, task) as execution:
+            result = await self._execute(execution, args, kwargs)
             execution.result = recordable(result)
         return result
+
+    async def _execute(self, execution: RunningExecution, args: Any, kwargs: Any) -> Any:
+        """Run the task, again if it fails and the policy says so."""
+        policy = self.config.retry
+        attempt = 1
+        while True:
+            started = time.perf_counter()
+            try:
+                return await self._attempt(args, kwargs)
+            except policy.retry_on as error:
+                if attempt >= policy.attempts:
+                    raise
+                delay = policy.delay_after(attempt) * random.uniform(0.5, 1)
+                note_attempt(execution, error, attempt, (time.perf_counter() - started) * 1000, delay)
+            await asyncio.sleep(delay)
+            attempt += 1
+
+    async def _attempt(self, args: Any, kwargs: Any) -> Any:
+        limit = self.config.task_timeout_seconds
+        if limit is None:
+            return await type(self).execute_task(self, *args, **kwargs)
+        clock = asyncio.timeout(limit)
+        try:
+            async with clock:
+                return await type(self).execute_task(self, *args, **kwargs)
+        except TimeoutError as error:
+            if clock.expired():
+                raise TaskTimeoutError(limit) from error
+            raise
+
+    def _opened(self) -> tuple[PrismaAgentClient, Agent]:
+        if self._client is None or self._registered is None:
+            raise self._not_initialized()
+        return self._client, self._registered
 
     def _not_initialized(self) -> NotConnectedError:
         name = type(self).__name__

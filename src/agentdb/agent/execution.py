@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Final
 
 from pydantic_core import to_jsonable_python
 
-from agentdb.client.executions import RunningExecution, current_execution
+from agentdb.client.execution_rows import failure_of
+from agentdb.client.running import RunningExecution, current_execution
+from agentdb.client.steps import new_step
 from agentdb.validation import UnstorableError, json_text, storable_text
 
-__all__ = ["recordable", "running_execution"]
+__all__ = ["note_attempt", "recordable", "running_execution"]
 
-_MAX_TEXT_CHARACTERS: Final = 1_000_000
+# Not cut here: what is too large is cut once it is redacted.
+_MAX_TEXT_CHARACTERS: Final = sys.maxsize
 
 
 def running_execution(agent_id: str) -> RunningExecution | None:
@@ -20,6 +24,27 @@ def running_execution(agent_id: str) -> RunningExecution | None:
     while execution is not None and execution.agent_id != agent_id:
         execution = execution.parent
     return execution
+
+
+def note_attempt(
+    execution: RunningExecution, error: BaseException, attempt: int, duration_ms: float, delay_seconds: float
+) -> None:
+    """Add to the trail that an attempt at the task failed and is made again after *delay_seconds*."""
+    failure = execution.client.payloads.failure(failure_of(error))
+    data = {"attempt": attempt, "delay_seconds": round(delay_seconds, 3)}
+    execution.note(
+        new_step(
+            "attempt",
+            "retry",
+            execution.agent_id,
+            execution.id,
+            success=False,
+            duration_ms=duration_ms,
+            message=failure.error,
+            error_type=failure.error_type,
+            data=data,
+        )
+    )
 
 
 def recordable(value: Any) -> Any:

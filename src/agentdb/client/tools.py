@@ -1,17 +1,19 @@
-"""The `agent_tools` table: the organization's catalogue of tools, with their running totals."""
+"""The `agent_tools` table: the organization's catalogue of tools, with their versions and running totals."""
 
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from agentdb.client.queries import load_queries
-from agentdb.client.resource import Resource, unknown_agent
+from agentdb.client.tool_calls import ToolCalls, checked_names, refuse_unknown
+from agentdb.client.tool_schemas import SchemaStyle, tool_schemas
 from agentdb.errors import InvalidInputError, NotFoundError
 from agentdb.ids import uuid7_text
-from agentdb.models import Tool, from_row
-from agentdb.validation import check_flag, check_json, check_limit, check_number, check_text, parse_json
+from agentdb.models import Tool, ToolDefinition, ToolVersion, from_row
+from agentdb.validation import check_flag, check_iterable, check_json, check_limit, check_text, json_text, parse_json
 
 if TYPE_CHECKING:
     from agentdb.postgres.driver import Record
@@ -19,10 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["Tools"]
 
 _SQL: Final = load_queries("tools")
+_MAX_QUERY_CHARACTERS: Final = 10_000
+# lookupWord, HTTPServer: where a new word begins within one
+_CAMEL_CASE: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_WORD: Final = re.compile(r"[^\W_]+")
 
 
-class Tools(Resource):
-    """The tools of the organization, shared by its agents."""
+class Tools(ToolCalls):
+    """The tools of the organization, shared by its agents; and their calls."""
 
     async def register(
         self,
@@ -33,12 +39,12 @@ class Tools(Resource):
         owner_agent_id: str | None = None,
     ) -> Tool:
         """
-        Insert a tool, or update the one of that name; in one round trip.
+        Insert a tool, or update the one of that name; in one round trip. One that was deprecated is active again.
 
         Args:
             name: 1 to 255 characters, unique in the organization.
             description: At most 100,000 characters.
-            parameters: The JSON schema of its arguments. Other ones than before make it a new version.
+            parameters: The JSON schema of its arguments. Other ones than before make it a new version; see `versions`.
             owner_agent_id: The agent that offers it.
 
         Raises:
@@ -57,23 +63,78 @@ class Tools(Resource):
         )
         return _tool(rows[0])
 
-    async def get(self, name: str) -> Tool:
+    async def register_all(self, owner_agent_id: str, definitions: Iterable[ToolDefinition]) -> builtins.list[Tool]:
         """
-        Return one tool by its name.
+        Register all the methods that an agent offers as tools, in one round trip; agents do it at `initialize`.
+
+        Those that it offered before and does not any more are deprecated, not dropped: their calls stay. Tools that
+        were registered by `register` are left alone. Many agents may do this at once, with the same tools, too: a tool
+        belongs to the one that registered it last.
+
+        Args:
+            owner_agent_id: The agent.
+            definitions: Its tools; an empty list deprecates all it had.
+
+        Returns:
+            The tools, in the order of *definitions*.
+
+        Raises:
+            NotFoundError: The agent is not registered.
+            InvalidInputError: Two tools have one name, or an argument does not fit; nothing is registered.
+        """
+        owner = check_text(owner_agent_id, "owner_agent_id")
+        offered = _by_name(definitions)
+        # Ids rise, so that everybody inserts in the order of names: whoever waits for one holds none that comes later.
+        rows = json_text([{"id": uuid7_text(), **offered[name].model_dump()} for name in sorted(offered)])
+        registered = await self._retried(lambda: self._fetch(_SQL["register_all"], owner, rows, agent=owner))
+        tools = {row["name"]: _tool(row) for row in registered}
+        return [tools[name] for name in offered]
+
+    async def deprecate(self, name: str) -> Tool:
+        """
+        Say that a tool should no longer be used: `list`, `search`, `rank` and `schemas` leave it out. One round trip.
+
+        Doing it twice is fine. Registering the tool again makes it active.
 
         Raises:
             NotFoundError: There is no such tool.
         """
-        rows = await self._fetch(_SQL["get"], check_text(name, "name"))
+        rows = await self._fetch(_SQL["deprecate"], check_text(name, "name"))
         if not rows:
             raise NotFoundError("tool", name)
         return _tool(rows[0])
+
+    async def get(self, name: str) -> Tool:
+        """
+        Return one tool by its name; calls that this process has noted and not written yet are written first.
+
+        Raises:
+            NotFoundError: There is no such tool.
+        """
+        checked = check_text(name, "name")
+        await self._write_noted()
+        rows = await self._fetch(_SQL["get"], checked)
+        if not rows:
+            raise NotFoundError("tool", name)
+        return _tool(rows[0])
+
+    async def versions(self, name: str) -> builtins.list[ToolVersion]:
+        """
+        Return what a tool was at each version, newest first; each with the description that it had at first.
+
+        Raises:
+            NotFoundError: There is no such tool.
+        """
+        rows = await self._fetch(_SQL["versions"], check_text(name, "name"))
+        if not rows:
+            raise NotFoundError("tool", name)
+        return [from_row(ToolVersion, _parsed(row)) for row in rows if row["version"] is not None]
 
     async def list(
         self, *, owner_agent_id: str | None = None, include_deprecated: bool = False, limit: int = 1000
     ) -> builtins.list[Tool]:
         """
-        Return tools by name.
+        Return tools by name; calls that this process has noted and not written yet are written first.
 
         Args:
             owner_agent_id: Only those that this agent offers; None: all.
@@ -81,30 +142,73 @@ class Tools(Resource):
             limit: Most tools to return, 1 to 1000.
         """
         owner = None if owner_agent_id is None else check_text(owner_agent_id, "owner_agent_id")
-        deprecated = check_flag(include_deprecated, "include_deprecated")
-        return [_tool(row) for row in await self._fetch(_SQL["list"], owner, deprecated, check_limit(limit))]
+        deprecated, most = check_flag(include_deprecated, "include_deprecated"), check_limit(limit)
+        await self._write_noted()
+        return [_tool(row) for row in await self._fetch(_SQL["list"], owner, deprecated, most)]
 
-    async def record_call(self, name: str, agent_id: str, *, success: bool, duration_ms: float) -> None:
+    async def search(self, query: str, limit: int = 10) -> builtins.list[Tool]:
         """
-        Count a call of a tool, in one round trip; concurrent calls are all counted.
+        Return active tools that have something to do with *query*, best first; in one round trip.
+
+        A tool is found by any word of its name or description, in any English form: "looking words up" finds
+        `lookup_word` and `findWords`. Words of the name count more, and are found by their beginnings. Words that say
+        nothing ("the", "of") find nothing.
 
         Args:
-            name: The tool.
-            agent_id: The agent that called it.
-            success: Whether it did what it should.
-            duration_ms: What it took, in milliseconds, 0 to 10^12.
+            query: What is looked for, at most 10,000 characters.
+            limit: Most tools to return, 1 to 1000.
+        """
+        text = check_text(query, "query", at_least=0, at_most=_MAX_QUERY_CHARACTERS)
+        most = check_limit(limit)
+        words = " ".join(_WORD.findall(_CAMEL_CASE.sub(" ", text)))
+        if not words:
+            return []
+        return [_tool(row) for row in await self._fetch(_SQL["search"], words, text.strip(), most)]
+
+    async def schemas(
+        self,
+        style: SchemaStyle = "openai",
+        *,
+        names: Iterable[str] | None = None,
+        owner_agent_id: str | None = None,
+    ) -> builtins.list[dict[str, Any]]:
+        """
+        Return tools of the catalogue in the form that callers of language models take; in one round trip.
+
+        Args:
+            style: "openai": `{"type": "function", "function": {name, description, parameters}}`;
+                "anthropic": `{name, description, input_schema}`; "mcp": `{name, description, inputSchema}`.
+            names: Which tools, in this order, deprecated ones too; None: all that are not deprecated, by name.
+            owner_agent_id: Only those that this agent offers; None: all.
+
+        Returns:
+            A dict for each tool, which is the caller's to change.
 
         Raises:
-            NotFoundError: The tool or the agent is not registered.
-            InvalidInputError: *duration_ms* is out of range.
+            NotFoundError: There is no tool of one of *names*, or the agent does not offer it.
+            InvalidInputError: There is no such style, or callers of that style refuse the name of a tool, which *field*
+                is then: OpenAI and Anthropic take 1 to 64 letters, digits, underscores and hyphens, the Model Context
+                Protocol 1 to 128 of these and dots.
         """
-        agent = check_text(agent_id, "agent_id")
-        duration = check_number(duration_ms, "duration_ms", 0, 1e12)
-        rows = await self._fetch(_SQL["record_call"], check_text(name, "name"), agent, bool(success), duration)
-        if not rows[0]["agent_known"]:
-            raise unknown_agent(agent)
-        if not rows[0]["counted"]:
-            raise NotFoundError("tool", name)
+        tool_schemas(style, [])  # refuses an unknown style before anything is asked for
+        asked = None if names is None else checked_names(names)
+        owner = None if owner_agent_id is None else check_text(owner_agent_id, "owner_agent_id")
+        found = {row["name"]: _tool(row) for row in await self._fetch(_SQL["catalogue"], asked, owner)}
+        if asked is not None:
+            refuse_unknown(asked, found)
+        return tool_schemas(style, [found[name] for name in asked or found])
+
+
+def _by_name(definitions: Iterable[ToolDefinition]) -> dict[str, ToolDefinition]:
+    """Return *definitions* by their names; InvalidInputError when one is none, or two have one name."""
+    offered: dict[str, ToolDefinition] = {}
+    for definition in check_iterable(definitions, "definitions"):
+        if not isinstance(definition, ToolDefinition):
+            raise InvalidInputError("definitions", f"expected ToolDefinitions, got {type(definition).__name__}.")
+        if definition.name in offered:
+            raise InvalidInputError("definitions", f"two tools are called {definition.name!r}.")
+        offered[definition.name] = definition
+    return offered
 
 
 def _schema(parameters: Mapping[str, Any] | None) -> str:
@@ -114,6 +218,11 @@ def _schema(parameters: Mapping[str, Any] | None) -> str:
 
 
 def _tool(record: Record) -> Tool:
+    return from_row(Tool, _parsed(record))
+
+
+def _parsed(record: Record) -> dict[str, Any]:
     values = dict(record.items())
-    values["parameters"] = parse_json(values["parameters"])
-    return from_row(Tool, values)
+    if values["parameters"] is not None:
+        values["parameters"] = parse_json(values["parameters"])
+    return values

@@ -99,16 +99,20 @@ def test_few_names_are_taken() -> None:
     """So that a subclass's own attributes rarely collide."""
     assert {name for name in dir(EnhancedAgentBase) if not name.startswith("_")} == {
         "call_tool",
+        "choose",
         "cleanup",
         "client",
         "execute_task",
         "execution",
         "forget",
         "get_capabilities",
+        "health",
         "id",
         "initialize",
         "learn",
+        "outcome",
         "recall",
         "record_metric",
         "remember",
+        "tool_schemas",
     }

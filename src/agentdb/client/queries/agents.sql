@@ -45,13 +45,15 @@ UPDATE agents AS a SET status = 'inactive', updated_at = now() WHERE a.organizat
 
 -- name: delete
 -- Delete an agent with its memories, executions, metrics and patterns. What other agents' executions and the catalogue of
--- tools say of it is cleared first: those rows are not its own.
+-- tools say of it is cleared first: those rows are not its own. Its methods nobody offers any more, so they are deprecated.
 WITH orphaned AS (
     UPDATE agent_executions AS child SET parent_id = NULL
     FROM agent_executions AS parent
     WHERE parent.organization_id = $1 AND parent.agent_id = $2
         AND child.organization_id = $1 AND child.parent_id = parent.id AND child.agent_id <> $2
 ), disowned AS (
-    UPDATE agent_tools SET owner_agent_id = NULL WHERE organization_id = $1 AND owner_agent_id = $2
+    UPDATE agent_tools
+    SET owner_agent_id = NULL, status = CASE WHEN is_method THEN 'deprecated' ELSE status END
+    WHERE organization_id = $1 AND owner_agent_id = $2
 )
 DELETE FROM agents WHERE organization_id = $1 AND id = $2
