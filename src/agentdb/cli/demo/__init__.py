@@ -1,4 +1,4 @@
-"""`agentdb demo`: an agent that reads real text, remembers it, answers from memory and reports its metrics."""
+"""`agentdb demo`: an agent that reads real text, remembers it and answers from memory; another one examines it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from agentdb import PrismaAgentClient, Settings
     from agentdb.cli.demo.agent import Librarian, Question
+    from agentdb.cli.demo.exam import Examiner
     from agentdb.cli.demo.show import Show
 
 __all__ = ["demo"]
@@ -21,7 +22,8 @@ def demo(
     ] = None,
 ) -> None:
     """
-    Watch an agent read Python's own documentation, remember it, answer questions from memory and report its metrics.
+    Watch an agent read Python's own documentation, remember it and answer questions from memory, and another one
+    examine it and learn how to ask best.
 
     Uses DATABASE_URL and ORGANIZATION_ID if they are set, else a PostgreSQL server of its own. Run it again and it goes
     on with what it knows: nothing is stored twice.
@@ -32,6 +34,7 @@ def demo(
 async def _demo(questions: list[str]) -> None:
     from agentdb import Settings
     from agentdb.cli.demo.agent import QUESTIONS, Librarian, Question
+    from agentdb.cli.demo.exam import Examiner
     from agentdb.cli.demo.show import Show
 
     settings = Settings.load()
@@ -47,7 +50,10 @@ async def _demo(questions: list[str]) -> None:
             return
         await _read(agent, show)
         await _ask(agent, QUESTIONS, show)
-        await _report(agent, show)
+        examiner = Examiner(agent)
+        await examiner.initialize(client)
+        await _examine(examiner, show)
+        await _report(agent, examiner, show)
         show.next_steps(settings)
     finally:
         await client.disconnect()
@@ -79,9 +85,18 @@ async def _ask(agent: Librarian, questions: list[Question], show: Show) -> None:
         show.answer(question, await agent.execute_task(question._asdict()))
 
 
-async def _report(agent: Librarian, show: Show) -> None:
-    show.heading("It reports its metrics of the last 24 hours")
-    show.metrics(await agent.client.metrics.summary(agent.id))
+async def _examine(examiner: Examiner, show: Show) -> None:
+    show.heading("A second agent examines the first, and learns which prompt finds most")
+    with show.progress():
+        outcome = await examiner.experiment(show.watch_exams)
+    show.experiment(outcome)
+
+
+async def _report(agent: Librarian, examiner: Examiner, show: Show) -> None:
+    show.heading("What was recorded of both, of the last 24 hours")
+    client = agent.client
+    show.figures(await client.executions.stats(hours=24), await client.tools.overview())
+    show.metrics(await client.metrics.summary(agent.id))
     show.heading("What is in the database now, and the time per operation")
     with show.waiting("loading the Prisma client"):
         counts = await agent.count_rows()

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from agentdb import AgentConfig, EnhancedAgentBase, MemoryEntry, SearchResult
+from agentdb import AgentConfig, EnhancedAgentBase, MemoryEntry, SearchResult, tool
 from agentdb.cli.demo.library import Docstring, find_sources, read_docstrings
 
 __all__ = ["QUESTIONS", "Librarian", "Question"]
@@ -71,6 +71,12 @@ class Librarian(EnhancedAgentBase):
             return await self._answer(Question(**task))
         return await self._read()
 
+    @tool
+    async def look_up(self, question: str) -> str | None:
+        """Return the name of the docstring that answers a question best; None when nothing does."""
+        hits = await self._recall(Question(question), limit=1)
+        return hits[0].memory.metadata["name"] if hits else None
+
     async def count_rows(self) -> dict[str, int]:
         """Count what the agent's organization has in the database: through the generated Prisma client, bound to it."""
         prisma = self.client.prisma
@@ -79,6 +85,7 @@ class Librarian(EnhancedAgentBase):
             "agents": prisma.agent.count,
             "memories": prisma.agentmemory.count,
             "executions": prisma.agentexecution.count,
+            "steps of executions": prisma.agentstep.count,
             "metric points": prisma.agentmetric.count,
         }
         found = {}

@@ -21,13 +21,24 @@ from agentdb.postgres.embedded import default_data_dir
 from agentdb.postgres.url import parse_url
 
 if TYPE_CHECKING:
-    from agentdb import MetricSummary, PrismaAgentClient, Settings
+    from agentdb import (
+        Choice,
+        ExecutionStats,
+        Finding,
+        MetricSummary,
+        PrismaAgentClient,
+        Settings,
+        ToolOverview,
+        ToolStats,
+    )
     from agentdb.cli.demo.agent import Question
+    from agentdb.cli.demo.exam import Outcome
 
-__all__ = ["Show"]
+__all__ = ["Show", "chart"]
 
 _LINE_EVERY = 1000
 _PARTS = ("lexical", "semantic", "recency", "importance")
+_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class Show:
@@ -127,7 +138,50 @@ class Show:
         if worded != hits[0]["name"]:
             self._results.print(f"          [dim]words alone would find {worded or 'nothing'}[/dim]")
 
+    # -- examining
+
+    def watch_exams(self, exams: int, choice: Choice) -> None:
+        """Move the bar."""
+        likely = choice.probability_best
+        text = f"{exams} exams, the best prompt known with {max(likely.values()):.0%}"
+        if self._console.is_terminal:
+            assert self._progress is not None
+            self._progress.update(self._progress.task_ids[0], text=text)
+
+    def experiment(self, outcome: Outcome) -> None:
+        """Print how the prompts did, how it went on, and what recognition found by itself."""
+        table = Table(box=None, padding=(0, 2), header_style="dim")
+        table.add_column("  prompt")
+        for name in ("trials", "passed", "confidence", "likely the best"):
+            table.add_column(name, justify="right")
+        for variant in outcome.variants:
+            likely = outcome.last.probability_best.get(variant.id, 0.0)
+            counts = f"{variant.trials:,.0f}", f"{variant.successes:,.0f}"
+            table.add_row(f"  {variant.name}", *counts, f"{variant.confidence:.2f}", f"{likely:.0%}")
+        self._results.print(table)
+        best = outcome.variants[0].name
+        settled = f"settled: [bold]{best}[/bold]" if outcome.last.settled else "not settled yet"
+        self._results.print(f"   {settled} after {outcome.exams} exams of this run\n")
+        shares = [bucket.avg for bucket in outcome.series.buckets]
+        self._results.print("   [dim]share of exams passed, 15 to a column, as if there had been one a minute[/dim]")
+        for line in chart(shares, top=1.0):
+            self._results.print(f"   {line}", highlight=False)
+        for finding in outcome.findings[:1]:
+            self._results.print(f"\n   [dim]recognized by itself:[/dim] {_found(finding)}")
+
     # -- reporting
+
+    def figures(self, executions: Sequence[ExecutionStats], tools: ToolOverview) -> None:
+        """Print how often tasks and tools succeeded, and how long they took."""
+        table = Table(box=None, padding=(0, 2), header_style="dim")
+        table.add_column("  agent or tool")
+        for name in ("runs", "succeeded", "p50", "p95"):
+            table.add_column(name, justify="right")
+        for stats in executions:
+            table.add_row(f"  {stats.agent_name}", f"{stats.executions:,}", *_rates(stats))
+        for tool in tools.tools:
+            table.add_row(f"  {tool.name}()", f"{tool.calls:,}", *_rates(tool))
+        self._results.print(table)
 
     def metrics(self, summaries: Mapping[str, MetricSummary]) -> None:
         """Print what the metrics say."""
@@ -169,6 +223,32 @@ class Show:
         self._results.print(lines)
         source = Path(sys.modules[__name__].__file__ or "").with_name("agent.py")
         self._results.print(f"   [dim]The agent itself, to copy from:[/dim] {shorten_path(source)}", soft_wrap=True)
+
+
+def chart(values: Sequence[float | None], *, top: float, height: int = 5) -> list[str]:
+    """Return *values*, 0 to *top*, as lines of a bar chart, the highest first; None is no bar."""
+    lines = []
+    for row in range(height, 0, -1):
+        eighths = [0 if value is None else round(8 * (height * value / top - row + 1)) for value in values]
+        cells = ("  " if each <= 0 else 2 * _BLOCKS[min(each, 8) - 1] for each in eighths)
+        label = f"{top * row / height:4.1f}" if row in (height, 1) or row == height // 2 + 1 else "    "
+        lines.append(f"{label} │{' '.join(cells)}")
+    return [*lines, "     └" + "─" * (3 * len(values))]
+
+
+def _found(finding: Finding) -> str:
+    name = f"{finding.name} = {finding.value}" if finding.factor != "tool" else f"the tool {finding.name}"
+    if finding.measure == "success":
+        values = f"{finding.typical:.0%} succeed, {finding.other_typical:.0%} of the others"
+    else:
+        values = f"{_number(finding.typical)} ms, {_number(finding.other_typical)} of the others"
+    return f"with {name} {values} (p = {finding.adjusted_p_value:.1g})"
+
+
+def _rates(stats: ExecutionStats | ToolStats) -> tuple[str, str, str]:
+    rate = "-" if stats.success_rate is None else f"{stats.success_rate:.0%}"
+    times = ("-" if time is None else f"{_number(time)} ms" for time in (stats.p50_ms, stats.p95_ms))
+    return rate, *times  # type: ignore[return-value]  # two of them
 
 
 def _hit(hit: Mapping[str, Any]) -> Text:
