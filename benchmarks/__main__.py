@@ -24,6 +24,7 @@ from benchmarks.engine.cold import measure_cold_plans
 from benchmarks.engine.database import AUTHORS, POSTS_EACH, EngineDatabase, open_engine_database
 from benchmarks.engine.memory import MOST_SHAPES, measure_memory, resident_mb
 from benchmarks.harness import Case, Measurement, compare
+from benchmarks.metrics.cases import measure_large_metrics, measure_metrics
 from benchmarks.placement import Placement
 from benchmarks.prisma_node import PLAIN, PREPARED
 from benchmarks.report import Section, print_table, write_json
@@ -33,7 +34,7 @@ from benchmarks.retrieval.database import open_retrieval_database
 from benchmarks.retrieval.large import measure_large
 from benchmarks.startup import measure_startup
 
-PARTS = ("client", "retrieval", "engine", "start-up")
+PARTS = ("client", "retrieval", "metrics", "engine", "start-up")
 LARGE = "large"
 NOTES = (
     "raw: plain hand-written SQL on a dedicated asyncpg connection of the same role (agentdb_app, row-level security "
@@ -62,6 +63,8 @@ class Extent:
     memories: int
     embedded_memories: int
     large_memories: int
+    points: int
+    large_points: int
     searches: int
     starts: int
     cold_plans: int
@@ -100,6 +103,8 @@ def _extent(arguments: argparse.Namespace) -> Extent:
         memories=arguments.memories,
         embedded_memories=5000 if is_quick else 100_000,
         large_memories=20_000 if is_quick else 1_000_000,
+        points=20_000 if is_quick else 1_000_000,
+        large_points=100_000 if is_quick else 10_000_000,
         searches=10 if is_quick else 100,
         starts=3 if is_quick else 9,
         cold_plans=10 if is_quick else 100,
@@ -117,6 +122,7 @@ async def _measure(extent: Extent, json_file: Path | None) -> None:
     engine: Section = []
     retrieval: Section = []
     large: Section = []
+    metrics: Section = []
     engine_facts: Mapping[str, str] = {}
     with Console(stderr=True).status("starting PostgreSQL") as status:
         async with open_database(extent.memories) as database:
@@ -124,14 +130,22 @@ async def _measure(extent: Extent, json_file: Path | None) -> None:
                 client = await _compare_all(make_cases(database), extent.rounds, status, database.placement)
             if "retrieval" in extent.parts:
                 retrieval = await _measure_retrieval(database, extent, status)
+            if "metrics" in extent.parts:
+                metrics = await measure_metrics(
+                    database, points=extent.points, rounds=extent.rounds, tell=status.update
+                )
             if LARGE in extent.parts:
-                large = await measure_large(
+                points = await measure_large_metrics(
+                    database, points=extent.large_points, rounds=extent.rounds, tell=status.update
+                )
+                memories = await measure_large(
                     database.server,
                     database.placement,
                     memories=extent.large_memories,
                     rounds=extent.rounds,
                     tell=status.update,
                 )
+                large = [*points, *memories]
             if "engine" in extent.parts:
                 status.update("engine: clients are generated")
                 opened = open_engine_database(
@@ -151,7 +165,7 @@ async def _measure(extent: Extent, json_file: Path | None) -> None:
         **({"retrieval": f"{extent.embedded_memories:,} memories; {RETRIEVAL_NOTES}"} if retrieval or large else {}),
         **engine_facts,
     }
-    sections = [section for section in (client, retrieval, large, engine, startup) if section]
+    sections = [section for section in (client, retrieval, metrics, large, engine, startup) if section]
     print_table(sections, facts, console, other=PLAIN)
     if json_file is not None:
         write_json(sections, facts, json_file)

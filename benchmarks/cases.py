@@ -14,6 +14,7 @@ from agentdb.engine import with_engine
 from agentdb.ids import uuid7_text
 from agentdb.prisma_client import Prisma
 from benchmarks.database import AGENT, ORGANIZATION, WRITER, Database
+from benchmarks.executions import make_execution_cases
 from benchmarks.harness import Case, Work
 
 __all__ = ["make_cases"]
@@ -85,6 +86,7 @@ def make_cases(database: Database) -> Iterator[Case]:
         bar=1.6,
         prepare=chance.random,
     )
+    yield from make_execution_cases(database)
     yield from _store_many(database)
     yield from _prisma(database, some_id)
 

@@ -22,7 +22,10 @@ _FALSE = {"0", "false", "no", "off"}
 _EMBED_BATCH_SIZE: Final = 64
 _EMBED_TIMEOUT_SECONDS: Final = 30.0
 _EMBED_ATTEMPTS: Final = 3
-_ACCESS_FLUSH_SECONDS: Final = 0.5
+_FLUSH_SECONDS: Final = 0.5
+_HEARTBEAT_SECONDS: Final = 10.0
+_ABANDONED_AFTER_SECONDS: Final = 60.0
+_MAX_PAYLOAD_BYTES: Final = 262_144
 
 T = TypeVar("T", int, float)
 
@@ -43,7 +46,13 @@ class Settings:
         embed_batch_size: Most texts of one call to the embedder.
         embed_timeout_seconds: Longest wait for one such call.
         embed_attempts: How often a call to the embedder is tried.
-        access_flush_seconds: How long recalls of memories gather before they are counted in the database.
+        flush_seconds: How long recalls, steps of executions and buffered metrics gather before they are written: what a
+            process that is killed may lose.
+        heartbeat_seconds: How often a process says which executions it is running.
+        abandoned_after_seconds: How long an execution may go without a heartbeat before it counts as abandoned.
+        max_payload_bytes: The largest task, result or step that an execution keeps whole, as JSON; more is cut, and
+            marked.
+        strict_recording: Raise when a task's end cannot be recorded; else that is logged and counted.
     """
 
     organization_id: str
@@ -57,7 +66,11 @@ class Settings:
     embed_batch_size: int = _EMBED_BATCH_SIZE
     embed_timeout_seconds: float = _EMBED_TIMEOUT_SECONDS
     embed_attempts: int = _EMBED_ATTEMPTS
-    access_flush_seconds: float = _ACCESS_FLUSH_SECONDS
+    flush_seconds: float = _FLUSH_SECONDS
+    heartbeat_seconds: float = _HEARTBEAT_SECONDS
+    abandoned_after_seconds: float = _ABANDONED_AFTER_SECONDS
+    max_payload_bytes: int = _MAX_PAYLOAD_BYTES
+    strict_recording: bool = False
 
     @property
     def is_embedded(self) -> bool:
@@ -101,8 +114,13 @@ class Settings:
             embed_timeout_seconds=variables.number("AGENTDB_EMBED_TIMEOUT_SECONDS", float, at_least=0.001)
             or _EMBED_TIMEOUT_SECONDS,
             embed_attempts=variables.number("AGENTDB_EMBED_ATTEMPTS", int, at_least=1) or _EMBED_ATTEMPTS,
-            access_flush_seconds=variables.number("AGENTDB_ACCESS_FLUSH_SECONDS", float, at_least=0.001)
-            or _ACCESS_FLUSH_SECONDS,
+            flush_seconds=variables.number("AGENTDB_FLUSH_SECONDS", float, at_least=0.001) or _FLUSH_SECONDS,
+            heartbeat_seconds=variables.number("AGENTDB_HEARTBEAT_SECONDS", float, at_least=0.001)
+            or _HEARTBEAT_SECONDS,
+            abandoned_after_seconds=variables.number("AGENTDB_ABANDONED_AFTER_SECONDS", float, at_least=0.001)
+            or _ABANDONED_AFTER_SECONDS,
+            max_payload_bytes=variables.number("AGENTDB_MAX_PAYLOAD_BYTES", int, at_least=1024) or _MAX_PAYLOAD_BYTES,
+            strict_recording=variables.flag("AGENTDB_STRICT_RECORDING"),
         )
 
 

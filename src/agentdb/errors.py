@@ -8,6 +8,7 @@ Every error that agentdb raises on purpose, as one tree.
     ├── NotConnectedError
     ├── NotFoundError                       entity, id
     ├── ConflictError                       constraint
+    │   └── InsufficientEvidenceError       trials, confidence, min_trials, min_confidence
     ├── InvalidInputError (ValueError)      field, reason
     │   ├── DimensionMismatchError          expected, actual
     │   └── ForeignOrganizationError
@@ -20,6 +21,7 @@ Every error that agentdb raises on purpose, as one tree.
     │   ├── TransactionClosedError
     │   └── CommitUnknownError
     ├── EmbeddingError                      model, attempts, is_transient, retry_after_seconds
+    ├── TaskTimeoutError (TimeoutError)     timeout_seconds
     ├── MigrationError                      migration
     └── EncryptionError
 
@@ -44,6 +46,7 @@ __all__ = [
     "EmbeddingError",
     "EncryptionError",
     "ForeignOrganizationError",
+    "InsufficientEvidenceError",
     "InvalidArgumentError",
     "InvalidInputError",
     "MigrationError",
@@ -51,6 +54,7 @@ __all__ = [
     "NotFoundError",
     "PoolTimeoutError",
     "QueryTimeoutError",
+    "TaskTimeoutError",
     "TransactionClosedError",
     "TransactionConflictError",
 ]
@@ -163,6 +167,37 @@ class ConflictError(AgentDBError):
     def __init__(self, message: str | None = None, *, constraint: str | None = None) -> None:
         super().__init__(message)
         self.constraint = constraint
+
+
+class InsufficientEvidenceError(ConflictError):
+    """
+    A pattern has not proven itself enough for what was asked.
+
+    Attributes:
+        trials: How often it was tried.
+        confidence: How confident that makes it, in [0, 1].
+        min_trials: How often it has to be tried.
+        min_confidence: How confident it has to be.
+    """
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        trials: float = 0,
+        confidence: float = 0.0,
+        min_trials: float = 0,
+        min_confidence: float = 0.0,
+    ) -> None:
+        super().__init__(
+            message
+            or f"The pattern has {trials:g} trials and a confidence of {confidence:.3f}; this takes {min_trials:g} "
+            f"trials and a confidence of {min_confidence:.3f}."
+        )
+        self.trials = trials
+        self.confidence = confidence
+        self.min_trials = min_trials
+        self.min_confidence = min_confidence
 
 
 class InvalidInputError(AgentDBError, ValueError):
@@ -360,6 +395,25 @@ class EmbeddingError(AgentDBError):
         self.attempts = attempts
         self.is_transient = is_transient
         self.retry_after_seconds = retry_after_seconds
+
+
+class TaskTimeoutError(AgentDBError, TimeoutError):
+    """
+    A task took longer than its agent's `AgentConfig.task_timeout_seconds` and was cancelled.
+
+    Attributes:
+        timeout_seconds: How long it might take.
+    """
+
+    def __init__(self, timeout_seconds: float) -> None:
+        super().__init__(
+            f"The task took longer than {timeout_seconds:g} s and was cancelled; AgentConfig.task_timeout_seconds is "
+            "the limit."
+        )
+        self.timeout_seconds = timeout_seconds
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.timeout_seconds,)
 
 
 class MigrationError(AgentDBError):

@@ -16,13 +16,38 @@ from tests.acceptance.samples import samples
 
 HOWTO = Path(__file__).resolve().parents[2] / "docs" / "howto"
 PAGES = {
+    "executions.md": [
+        "completed question {'answer': '12 metres'} 0.0002280000\n",
+        "plan ['north', 'south']\n[('log', 'info', 'asked the pilot')]\ncount the ships fog\n",
+        "reader 5 0.8 1500 0.0002280000 2\nNone 5 0.8 1500 0.0002280000 2\n",
+        "0.2700000000\n{'key': 'sk-…'}\n",
+        "ClearedExecutions(executions=0, calls=0)\n",
+    ],
     "filter-memories.md": ["['Ships wait']\n2\n"],
+    "learn-and-experiment.md": [
+        "steps True\n",
+        "True\n1 1\n2\norganization\n2 of 20 trials\n",
+        "reverted - they meant another one\nquarantined - complaints from Bonn\npromoted - beats the others\n",
+        "answer: retriever=vectors success 1.00 instead of 0.33 (p = ",
+    ],
     "memory-life.md": ["The office is in Bonn. ", "['The office is in Bonn.']", "0 would go\n0 are gone\n"],
+    "metrics.md": [
+        "0 points were not recorded\n5000 1.0\n",
+        "1 searches\nRolledUp(hours=0, renewed=0)\nTrue 1\nRetained(points=0, rollups=0)\n",
+    ],
     "search-memories.md": [
         "The harbour freezes in January.  {'lexical': 1.0",
         "Unzipping archives takes the module zipfile.",
     ],
     "store-many-memories.md": ["2500\n"],
+    "tools.md": [
+        "['count_words', 'lookup']\nthe meaning of tide\n3\nthe meaning of harbour\n",
+        "LookupError: gibberish\nInvalidInputError: arguments.language",
+        "4 calls, 2 failed; success rate 0.5\nbetween 0.15 and 0.85; p95 known\n4\n",
+        "['lookup', 'count_words', 'geocode'] [] ['lookup']\n['count_words', 'geocode', 'lookup']\n",
+        "['lookup', 'count_words']\n['en', 'de']\n['count_words', 'geocode', 'lookup']\n['geocode']\n",
+        "\n['count_words', 'lookup']\n",
+    ],
 }
 
 

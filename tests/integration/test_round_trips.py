@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from agentdb import AgentConfig, MemoryEntry, MetricPoint, PrismaAgentClient, Settings
+from agentdb import AgentConfig, MemoryEntry, MetricPoint, PrismaAgentClient, Settings, ToolDefinition
 from tests.wire import Wire
 
 pytestmark = pytest.mark.postgres
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.postgres
 async def client(roundtrips: Wire, database_url: str) -> AsyncIterator[PrismaAgentClient]:
     """A client whose only way to the server is through the counting proxy."""
     url = roundtrips.url(database_url)
-    settings = Settings(organization_id="acme", database_url=url, access_flush_seconds=600)  # recalls count later
+    settings = Settings(organization_id="acme", database_url=url, flush_seconds=600)  # recalls count later
     async with PrismaAgentClient(settings=settings) as connected:
         yield connected
 
@@ -55,6 +55,18 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "metrics.summary": lambda client, agent, _, __: client.metrics.summary(agent),
     "executions.start": lambda client, agent, _, number: client.executions.start(agent, {"number": number}),
+    "tools.register": lambda client, agent, _, number: client.tools.register(f"tool {number}", owner_agent_id=agent),
+    "tools.register_all": lambda client, agent, _, number: client.tools.register_all(
+        agent, [ToolDefinition(name=f"method {number + i}") for i in range(10)]
+    ),
+    "tools.record_call": lambda client, agent, _, number: client.tools.record_call(
+        "tool 0", agent, success=True, duration_ms=number
+    ),
+    "tools.stats": lambda client, *_: client.tools.stats("tool 0"),
+    "tools.overview": lambda client, *_: client.tools.overview(),
+    "tools.rank": lambda client, *_: client.tools.rank(["tool 0"]),
+    "tools.search": lambda client, *_: client.tools.search("tool"),
+    "tools.schemas": lambda client, *_: client.tools.schemas(names=[]),
     "agents.get": lambda client, agent, _, __: client.agents.get(agent),
     "health_check": lambda client, *_: client.health_check(),
 }

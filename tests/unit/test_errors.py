@@ -21,6 +21,7 @@ from agentdb.errors import (
     EmbeddingError,
     EncryptionError,
     ForeignOrganizationError,
+    InsufficientEvidenceError,
     InvalidArgumentError,
     InvalidInputError,
     MigrationError,
@@ -28,6 +29,7 @@ from agentdb.errors import (
     NotFoundError,
     PoolTimeoutError,
     QueryTimeoutError,
+    TaskTimeoutError,
     TransactionClosedError,
     TransactionConflictError,
 )
@@ -38,6 +40,7 @@ SAMPLES = [
     NotConnectedError(),
     NotFoundError("agent", "a1"),
     ConflictError(constraint="agents_pkey"),
+    InsufficientEvidenceError(trials=3, confidence=0.2, min_trials=20, min_confidence=0.6),
     InvalidInputError("importance", "expected 0 to 1, got 2."),
     DimensionMismatchError(384, 3),
     ForeignOrganizationError(),
@@ -50,6 +53,7 @@ SAMPLES = [
     TransactionClosedError(),
     CommitUnknownError(),
     EmbeddingError("no answer", model="m", attempts=3, is_transient=True, retry_after_seconds=2.5),
+    TaskTimeoutError(2.5),
     MigrationError(migration="1_init"),
     EncryptionError(),
 ]

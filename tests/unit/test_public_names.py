@@ -36,10 +36,12 @@ PUBLIC_METHODS = {
     "agents": "register get find list heartbeat deactivate delete",
     "memories": """store store_many get update delete list search supersede history count forget sweep reembed
         export_lines import_lines""",
-    "tools": "register get list record_call",
-    "executions": "start finish fail get list tree track",
-    "metrics": "record record_many summary series",
-    "patterns": "record outcome list",
+    "tools": """register register_all deprecate get versions list search record_call note_call stats overview rank
+        schemas""",
+    "executions": "start finish fail get list tree track stats retain",
+    "metrics": "record record_many recorder summary series roll_up retain",
+    "patterns": "record outcome get list choose promote quarantine retire revert history review recognize",
+    "prices": "set get list delete",
 }
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 # These import nothing but typer until a command runs, so that `--help` is quick.
-from agentdb.cli import demo, doctor, embedded, index, migrate, reembed, sweep, transfer
+from agentdb.cli import demo, doctor, embedded, index, migrate, reembed, stats, sweep, transfer
 from agentdb.errors import AgentDBError, ConfigurationError, InvalidInputError
 
 __all__ = ["app", "run"]
@@ -31,6 +31,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("reembed")(reembed.reembed)
+app.command("stats")(stats.stats)
 app.command("sweep")(sweep.sweep)
 app.command("export")(transfer.export)
 app.command("import")(transfer.import_)

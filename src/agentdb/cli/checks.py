@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Literal
 
+from agentdb.client.database import TABLES
 from agentdb.errors import AgentDBError
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from agentdb.postgres.url import ConnectionOptions
 
 __all__ = ["Check", "examine"]
-
-_TABLES = ("agents", "agent_memories", "agent_tools", "agent_executions", "agent_metrics", "learning_patterns")
 
 _SERVER = """
 SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
@@ -141,8 +140,8 @@ async def _examine_database(settings: Settings) -> AsyncIterator[Check]:
         yield _extension(server)
         await migrate.check(driver)
         yield Check("migrations", "ok", "the database fits this version")
-        yield _tenancy((await driver.fetch(_ROLE, (_TABLES,)))[0], settings)
-        yield _policies((await driver.fetch(_UNGUARDED, (_TABLES,)))[0][0] or [])
+        yield _tenancy((await driver.fetch(_ROLE, (TABLES,)))[0], settings)
+        yield _policies((await driver.fetch(_UNGUARDED, (TABLES,)))[0][0] or [])
         yield _indexes(*await sort_indexes(driver))
     finally:
         await pool.close()
@@ -182,7 +181,7 @@ def _tenancy(role: Record, settings: Settings) -> Check:
 
 def _policies(unguarded: list[str]) -> Check:
     if not unguarded:
-        return Check("row-level security", "ok", f"on all {len(_TABLES)} tables")
+        return Check("row-level security", "ok", f"on all {len(TABLES)} tables")
     remedy = "The migrations switch it on: as the owner, ALTER TABLE … ENABLE ROW LEVEL SECURITY;"
     return Check("row-level security", "failed", f"off on {', '.join(unguarded)}", remedy)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from agentdb.errors import InvalidInputError
 
-__all__ = ["BUCKETS", "bucket_edges", "time_zone"]
+__all__ = ["BUCKETS", "are_full_hours", "bucket_edges", "is_narrow", "time_zone"]
 
 _MINUTES: Final = {"1m": 1, "5m": 5, "15m": 15, "1h": 60, "6h": 360}
 _WALL: Final = {"6h": timedelta(hours=6), "1d": timedelta(days=1), "1w": timedelta(weeks=1), "1mo": timedelta(days=31)}
@@ -46,6 +47,16 @@ def bucket_edges(now: datetime, hours: float, bucket: str, zone: tzinfo) -> list
         )
     begin = now - timedelta(hours=hours)
     return _wall_edges(begin, now, bucket, zone) if bucket in _WALL else _even_edges(begin, now, bucket, zone)
+
+
+def is_narrow(bucket: str) -> bool:
+    """Return whether buckets of this width are shorter than an hour."""
+    return _MINUTES.get(bucket, 60) < 60
+
+
+def are_full_hours(edges: Iterable[datetime]) -> bool:
+    """Return whether each of *edges*, in UTC, is a full hour: then every hour (UTC) lies in one bucket."""
+    return not any(edge.minute or edge.second or edge.microsecond for edge in edges)
 
 
 def _even_edges(begin: datetime, now: datetime, bucket: str, zone: tzinfo) -> list[datetime]:

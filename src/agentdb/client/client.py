@@ -16,6 +16,8 @@ from agentdb.client.gathering import Gathering
 from agentdb.client.memories import Memories, OnDuplicate, SearchOptions
 from agentdb.client.metrics import Metrics
 from agentdb.client.patterns import Patterns
+from agentdb.client.payloads import Payloads, Redact
+from agentdb.client.prices import Prices
 from agentdb.client.tools import Tools
 from agentdb.config import Settings, check_organization_id
 from agentdb.errors import ConfigurationError, InvalidInputError
@@ -54,6 +56,7 @@ class PrismaAgentClient:
         database_url: Where the database is, in Prisma's dialect; None: DATABASE_URL, else the embedded server.
         organization_id: Whose data; None: ORGANIZATION_ID, else "local" on the embedded server.
         embedder: What makes embeddings of this client's memories.
+        redact: What executions keep of tasks, results, errors and steps is what this makes of it, see `redact`.
         settings: Settings to use in place of the environment's; the arguments before go before them.
 
     Attributes:
@@ -64,6 +67,7 @@ class PrismaAgentClient:
         executions: What they did.
         metrics: What they measured.
         patterns: What they learned.
+        prices: What the tokens of language models cost.
 
     Raises:
         ConfigurationError: ORGANIZATION_ID is missing, or a variable or the URL cannot be read.
@@ -76,6 +80,7 @@ class PrismaAgentClient:
         organization_id: str | None = None,
         *,
         embedder: Embedder | None = None,
+        redact: Redact | None = None,
         settings: Settings | None = None,
     ) -> None:
         if settings is not None and not isinstance(settings, Settings):
@@ -89,6 +94,7 @@ class PrismaAgentClient:
         _check_url(settings.database_url)
         self._database = Database(settings)
         self.embedder = embedder
+        self.redact = redact
         self._is_shared = False
         self._bind(settings.organization_id, None)
 
@@ -115,6 +121,7 @@ class PrismaAgentClient:
         self.executions = Executions(self)
         self.metrics = Metrics(self)
         self.patterns = Patterns(self)
+        self.prices = Prices(self)
         return self
 
     def __repr__(self) -> str:
@@ -210,15 +217,40 @@ class PrismaAgentClient:
         self._embedder = embedder
 
     @property
+    def redact(self) -> Redact | None:
+        """
+        Decides what executions keep: called with a value and the name of its field before anything is written.
+
+        `redact(value, field)` gets a copy of its own of each task, result, error, traceback, message of a log and set
+        of data, arguments or settings ("task", "result", "error", "traceback", "message", "data", "arguments",
+        "settings") and returns what is kept in its place. What it raises never reaches the agent: a mark is kept in
+        place of the value.
+
+        Raises:
+            ConfigurationError: It is set to what cannot be called, or to an `async def`.
+        """
+        return self._redact
+
+    @redact.setter
+    def redact(self, redact: Redact | None) -> None:
+        if redact is not None and not callable(redact):
+            raise ConfigurationError("redact", f"expected a function, got {type(redact).__name__}.")
+        self._redact = redact
+        self.payloads = Payloads(redact, self._database.settings.max_payload_bytes)
+
+    @property
+    def settings(self) -> Settings:
+        """What the client was made with; *organization_id* of it is that of the first client that shares its pool."""
+        return self._database.settings
+
+    @property
     def gathering(self) -> Gathering:
         """What the calls of this organization gather, whichever client they are of."""
         gatherings = self._database.gatherings
         gathering = gatherings.get(self.organization_id)
         if gathering is None:
             root = copy.copy(self)._bind(self.organization_id, None)
-            gathering = gatherings[self.organization_id] = Gathering(
-                root.memories, self._database.settings.access_flush_seconds
-            )
+            gathering = gatherings[self.organization_id] = Gathering(root)
         return gathering
 
     # Ways to the database.
@@ -274,7 +306,7 @@ class PrismaAgentClient:
         Raises:
             NotConnectedError: The client is not open.
         """
-        return await self._database.health(self.driver, self.organization_id)
+        return await self._database.health(self.driver, self.organization_id, self.gathering.recording)
 
     # The same by flat names: one line each.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
 from agentdb.errors import ConfigurationError, NotConnectedError
-from agentdb.models import HealthReport, PoolHealth
+from agentdb.models import HealthReport, PoolHealth, RecordingHealth
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,14 +24,30 @@ if TYPE_CHECKING:
     from agentdb.postgres.pool import Pool
     from agentdb.postgres.url import ConnectionOptions
 
-__all__ = ["Database"]
+__all__ = ["TABLES", "Database"]
 
 logger = logging.getLogger("agentdb.client")
 
-_FACTS: Final = """
+TABLES: Final = (
+    "agents",
+    "agent_memories",
+    "agent_tools",
+    "agent_tool_versions",
+    "agent_executions",
+    "agent_steps",
+    "agent_metrics",
+    "agent_metric_rollups",
+    "agent_metric_late_hours",
+    "learning_patterns",
+    "learning_pattern_changes",
+    "learning_outcomes",
+    "model_prices",
+)
+"""Every table, each of which has an organization in every row."""
+
+_FACTS: Final = f"""
 SELECT current_user::text AS role, current_setting('server_version') AS server_version,
-    (SELECT bool_and(row_security_active(name)) FROM unnest(ARRAY['agents', 'agent_memories', 'agent_tools',
-        'agent_executions', 'agent_metrics', 'learning_patterns']) AS name) AS is_bound,
+    (SELECT bool_and(row_security_active(name)) FROM unnest(ARRAY{[*TABLES]}) AS name) AS is_bound,
     coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false) AS tls,
     coalesce((SELECT max(migration_name) FROM _prisma_migrations
         WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL AND strpos(migration_name, '_agentdb_') > 0), '')
@@ -47,7 +63,7 @@ _ELSEWHERE: Final = (
     "`get_agent_client()` gives each its own."
 )
 
-_COUNTING_SECONDS: Final = 2.0
+_WRITING_SECONDS: Final = 2.0
 
 _named_directories: set[str] = set()
 _databases: WeakSet[Database] = WeakSet()
@@ -135,7 +151,7 @@ class Database:
                     return
                 closing = self._pool
                 try:
-                    await self._count_recalls()
+                    await self._write_gathered()
                 finally:
                     self._pool = None
         finally:
@@ -143,14 +159,14 @@ class Database:
                 self._forget_gathered()
                 await closing.close()
 
-    async def _count_recalls(self) -> None:
-        """Count what was recalled and is not counted yet; for a moment, for nobody shall wait long to leave."""
-        flushes = (gathering.accesses.flush() for gathering in list(self.gatherings.values()))
+    async def _write_gathered(self) -> None:
+        """Write what has gathered and is not written yet; for a moment, for nobody shall wait long to leave."""
+        flushes = (gathering.flush() for gathering in list(self.gatherings.values()))
         try:
-            async with asyncio.timeout(_COUNTING_SECONDS):
+            async with asyncio.timeout(_WRITING_SECONDS):
                 await asyncio.gather(*flushes)
         except TimeoutError:
-            logger.warning("some recalls could not be counted before the client was closed")
+            logger.warning("some of what had gathered could not be written before the client was closed")
 
     @property
     def pool(self) -> Pool:
@@ -169,7 +185,7 @@ class Database:
         """Where the database is: equal for those that are the same one."""
         return self.settings.database_url, self.settings.data_dir
 
-    async def health(self, driver: Driver, organization_id: str) -> HealthReport:
+    async def health(self, driver: Driver, organization_id: str, recording: RecordingHealth) -> HealthReport:
         """Return how the database and the way to it are; one round trip, which is timed."""
         started = time.perf_counter()
         facts = await _facts(driver)
@@ -185,6 +201,7 @@ class Database:
             tls=facts.tls,
             latency_ms=latency_ms,
             pool=PoolHealth(size=stats.limit, idle=stats.idle, in_use=stats.in_use, waiting=stats.waiting),
+            recording=recording,
         )
 
     def _enter_loop(self) -> None:
@@ -208,7 +225,7 @@ class Database:
 
     def _forget_gathered(self) -> None:
         for gathering in self.gatherings.values():
-            gathering.accesses.forget()
+            gathering.forget()
 
     async def _connect(self) -> Pool:
         from agentdb.postgres import migrate  # asyncpg and all that follows are loaded when they are first needed

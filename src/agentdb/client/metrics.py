@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from operator import itemgetter
+from typing import Any, Final
 
-from agentdb.client.buckets import bucket_edges, time_zone
+from agentdb.client.metric_reads import MetricReads
+from agentdb.client.metric_recorder import MetricRecorder
+from agentdb.client.metric_rows import MetricRow, checked_row, point_row
+from agentdb.client.metric_upkeep import MetricUpkeep, Retained, RolledUp
 from agentdb.client.queries import load_queries
-from agentdb.client.resource import Resource
-from agentdb.errors import ConflictError, InvalidInputError, NotFoundError
-from agentdb.ids import keyed_uuid, uuid7_text
-from agentdb.models import Bucket, MetricPoint, MetricSeries, MetricSummary, from_row
-from agentdb.validation import check_iterable, check_json, check_number, check_text, checked
+from agentdb.errors import ConflictError, NotFoundError
+from agentdb.models import MetricPoint
+from agentdb.validation import check_count, check_flag, check_iterable, check_number
 
-if TYPE_CHECKING:
-    from agentdb.postgres.driver import Record
-
-__all__ = ["Metrics"]
+__all__ = ["MetricRecorder", "Metrics", "Retained", "RolledUp"]
 
 _SQL: Final = load_queries("metrics")
+_id: Final = itemgetter(0)
 
 
-class Metrics(Resource):
+class Metrics(MetricReads, MetricUpkeep):
     """What agents measured."""
 
     async def record(
@@ -56,18 +56,8 @@ class Metrics(Resource):
             ConflictError: The idempotency key belongs to another point.
             InvalidInputError: An argument does not fit.
         """
-        point = checked(
-            MetricPoint,
-            agent_id=agent_id,
-            name=name,
-            value=value,
-            unit=unit,
-            labels={} if labels is None else labels,
-            recorded_at=recorded_at,
-            idempotency_key=idempotency_key,
-        )
-        row = _row(point, "point")
-        await self._execute(_SQL["record"], *row, agent=agent_id)
+        row = checked_row(agent_id, name, value, unit, labels, recorded_at, idempotency_key)
+        await self._execute(_SQL["record_new" if idempotency_key is None else "record"], *row, agent=agent_id)
         return row[0]
 
     async def record_many(self, points: Iterable[MetricPoint]) -> None:
@@ -79,7 +69,7 @@ class Metrics(Resource):
             ConflictError: An idempotency key belongs to another point.
             InvalidInputError: A point cannot be stored; the field names it, as in "points[3].labels".
         """
-        rows = [_row(point, f"points[{index}]") for index, point in enumerate(check_iterable(points, "points"))]
+        rows = [point_row(point, f"points[{index}]") for index, point in enumerate(check_iterable(points, "points"))]
         unique = {row[0]: row for row in rows}
         if any(row[1:5] != unique[row[0]][1:5] for row in rows):
             raise ConflictError("Two different points have one idempotency key.", constraint="agent_metrics_pkey")
@@ -92,79 +82,46 @@ class Metrics(Resource):
         except NotFoundError:
             raise await self._unknown_agents(row[1] for row in rows) from None
 
-    async def summary(self, agent_id: str, hours: float = 24) -> dict[str, MetricSummary]:
+    def recorder(
+        self,
+        *,
+        max_points: int = 10_000,
+        flush_seconds: float = 0.5,
+        patience_seconds: float = 10.0,
+        strict: bool = False,
+    ) -> MetricRecorder:
         """
-        Return what each metric's points of the last *hours* say together, by name. Percentiles are exact.
+        Return what takes points in memory and records them together, for hot loops.
 
-        A point recorded ahead of the server's clock counts once its time has come; so it does in `series`.
+        ::
+
+            async with client.metrics.recorder() as recorder:
+                await recorder.record(agent_id, "latency", 12.5, "ms")
+
+        In a transaction's client it records outside of the transaction: what was measured stays when that is undone.
 
         Args:
-            agent_id: Whose metrics; an unknown agent has none.
-            hours: 0.001 to 1,000,000.
-        """
-        rows = await self._fetch(_SQL["summary"], check_text(agent_id, "agent_id"), _hours(hours))
-        return {row["name"]: from_row(MetricSummary, dict(row.items())) for row in rows}
-
-    async def series(
-        self, agent_id: str, name: str, *, hours: float = 24, bucket: str = "1h", timezone: str = "UTC"
-    ) -> MetricSeries:
-        """
-        Return a metric over the last *hours*, in one round trip. Percentiles are exact.
-
-        Args:
-            agent_id: Whose metric.
-            name: The metric; one that was never recorded has empty buckets.
-            hours: 0.001 to 1,000,000.
-            bucket: 1m, 5m, 15m, 1h, 6h, 1d, 1w or 1mo.
-            timezone: The clock that buckets align to, by its name in the IANA database.
-
-        Returns:
-            Every bucket that the last *hours* touch, oldest first, also empty ones: 25 of "1h" in 24 hours, or 24.
+            max_points: Most points that wait in memory, 1 to 1,000,000; `record` waits when there are as many.
+            flush_seconds: How long the first of them waits, 0.001 to 60, unless they are many.
+            patience_seconds: How long a database that cannot be reached is waited for, 0.001 to 3600: by `record` when
+                there is no room, by `flush`, and on leaving the block.
+            strict: Whether leaving the block raises a DatabaseError when points could not be recorded.
 
         Raises:
-            InvalidInputError: An argument does not fit, or there would be more than 50,000 buckets.
+            NotConnectedError: The client is not open.
+            InvalidInputError: An argument is out of range.
         """
-        edges = bucket_edges(datetime.now(UTC), _hours(hours), bucket, time_zone(timezone))
-        rows = await self._fetch(
-            _SQL["series"], check_text(agent_id, "agent_id"), check_text(name, "name"), edges[:-1], edges[-1]
+        _ = self._client.driver  # which a client that is not open does not have
+        gathering = self._client.gathering
+        return MetricRecorder(
+            gathering.record_points,
+            gathering.recorders,
+            max_points=check_count(max_points, "max_points", 1_000_000),
+            flush_seconds=check_number(flush_seconds, "flush_seconds", 1e-3, 60),
+            patience_seconds=check_number(patience_seconds, "patience_seconds", 1e-3, 3600),
+            strict=check_flag(strict, "strict"),
         )
-        filled = {row["bucket"]: row for row in rows}
-        buckets = [_bucket(start, filled.get(index)) for index, start in enumerate(edges[:-1])]
-        unit = rows[0]["unit"] if rows else ""
-        return from_row(MetricSeries, {"name": name, "unit": unit, "bucket": bucket, "buckets": buckets})
 
-
-def _row(point: MetricPoint, field: str) -> tuple[str, str, str, float, str, str, datetime | None]:
-    """Return the row that *point* becomes, in the order of the parameters of the block `record`."""
-    if not isinstance(point, MetricPoint):
-        raise InvalidInputError(field, f"expected a MetricPoint, got {type(point).__name__}.")
-    key = point.idempotency_key
-    return (
-        uuid7_text() if key is None else str(keyed_uuid(point.agent_id, key)),
-        point.agent_id,
-        point.name,
-        point.value,
-        point.unit,
-        check_json(point.labels, f"{field}.labels"),
-        point.recorded_at,
-    )
-
-
-def _id(row: tuple[object, ...]) -> Any:
-    return row[0]
-
-
-def _hours(hours: float) -> float:
-    return check_number(hours, "hours", 1e-3, 1_000_000)
-
-
-_EMPTY: Final = dict.fromkeys(("avg", "min", "max", "p50", "p95", "p99"))
-
-
-def _bucket(start: datetime, row: Record | None) -> Bucket:
-    if row is None:
-        return from_row(Bucket, {"start": start, "count": 0, **_EMPTY})
-    values = {name: row[name] for name in ("count", "avg", "min", "max")}
-    return from_row(
-        Bucket, {"start": start, **values, **dict(zip(("p50", "p95", "p99"), row["percentiles"], strict=True))}
-    )
+    async def record_rows(self, rows: Sequence[MetricRow]) -> None:
+        """Record rows that are checked; one whose id is there already is left as it is. What a recorder sends."""
+        await self._retried(lambda: self._execute(_SQL["record_gathered"], *zip(*rows, strict=True)))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from agentdb.client.client import PrismaAgentClient
 from agentdb.client.embedder import Embedder
+from agentdb.client.payloads import Redact
 from agentdb.config import Settings
 from agentdb.errors import ConfigurationError
 
@@ -25,7 +26,11 @@ _clients: dict[_Place, dict[str, PrismaAgentClient]] = {}
 
 
 def get_agent_client(
-    database_url: str | None = None, organization_id: str | None = None, *, embedder: Embedder | None = None
+    database_url: str | None = None,
+    organization_id: str | None = None,
+    *,
+    embedder: Embedder | None = None,
+    redact: Redact | None = None,
 ) -> PrismaAgentClient:
     """
     Return the client that this event loop shares for a database and organization; the first call makes it.
@@ -37,9 +42,10 @@ def get_agent_client(
         database_url: Where the database is; None: DATABASE_URL, else the embedded server.
         organization_id: Whose data; None: ORGANIZATION_ID, else "local" on the embedded server.
         embedder: What makes embeddings; every caller has to give the same one, or none.
+        redact: What executions keep is what this makes of it, see `PrismaAgentClient.redact`; likewise.
 
     Raises:
-        ConfigurationError: A setting is missing or wrong, or another embedder is in use.
+        ConfigurationError: A setting is missing or wrong, or another embedder or redaction is in use.
         InvalidInputError: The organization's id is none.
     """
     _drop_closed_loops()
@@ -60,6 +66,12 @@ def get_agent_client(
                 "embedder", "the shared client has another one; make a PrismaAgentClient of your own."
             )
         client.embedder = embedder
+    if redact is not None and client.redact != redact:  # not "is": a bound method is a new object each time
+        if client.redact is not None:
+            raise ConfigurationError(
+                "redact", "the shared client has another one; make a PrismaAgentClient of your own."
+            )
+        client.redact = redact
     return client
 
 

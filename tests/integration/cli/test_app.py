@@ -10,7 +10,7 @@ import pytest
 from agentdb.cli.app import app
 from tests.integration.cli.conftest import Command
 
-COMMANDS = ["demo", "doctor", "embedded", "export", "import", "index", "migrate", "reembed", "sweep"]
+COMMANDS = ["demo", "doctor", "embedded", "export", "import", "index", "migrate", "reembed", "stats", "sweep"]
 UNREACHABLE = "postgresql://somebody:secret-word@127.0.0.1:1/nothing"
 
 

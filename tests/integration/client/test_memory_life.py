@@ -244,7 +244,7 @@ async def test_a_sweep_keeps_the_most_valuable(client: PrismaAgentClient) -> Non
 
 async def test_recalls_are_counted(database_url: str, agent: Agent) -> None:
     """Here at once, elsewhere a moment later; nothing of it waits in a search."""
-    settings = Settings(organization_id="acme", database_url=database_url, access_flush_seconds=0.02)
+    settings = Settings(organization_id="acme", database_url=database_url, flush_seconds=0.02)
     async with PrismaAgentClient(settings=settings) as client, PrismaAgentClient(settings=settings) as elsewhere:
         id = await store(client, agent, "word")
         other = await store(client, agent, "unasked")
@@ -263,7 +263,7 @@ async def test_recalls_are_counted(database_url: str, agent: Agent) -> None:
 
 async def test_recalls_are_counted_when_the_client_closes(database_url: str, agent: Agent) -> None:
     """Those of many searches at once, all."""
-    settings = Settings(organization_id="acme", database_url=database_url, access_flush_seconds=60)
+    settings = Settings(organization_id="acme", database_url=database_url, flush_seconds=60)
     async with PrismaAgentClient(settings=settings) as client:
         id = await store(client, agent, "word")
         await asyncio.gather(*(client.memories.search(agent.id, "word") for _ in range(50)))
@@ -292,7 +292,7 @@ _COUNTS = "SELECT id::text AS id, access_count FROM agent_memories"
 async def test_closing_does_not_wait_for_counting(database_url: str, agent: Agent, is_cancelled: bool) -> None:
     """Not even when there is no connection left to count with; and cancelling it closes all the same."""
     url = f"{database_url}&connection_limit=1&pool_timeout=0"
-    client = PrismaAgentClient(settings=Settings(organization_id="acme", database_url=url, access_flush_seconds=60))
+    client = PrismaAgentClient(settings=Settings(organization_id="acme", database_url=url, flush_seconds=60))
     await client.connect()
     await store(client, agent, "word")
     await client.memories.search(agent.id, "word")

@@ -74,7 +74,7 @@ async def raw(url: str) -> AsyncIterator[Connection]:
     """A connection past the client, to the rows of both organizations; at the end it checks the other's."""
     # a transaction that a test before this one left open is a failure, not a wait for ever
     connection = await asyncpg.connect(url, server_settings={"lock_timeout": "5s"})
-    await connection.execute("TRUNCATE " + ", ".join(TABLES))
+    await connection.execute("TRUNCATE " + ", ".join(TABLES) + " CASCADE")
     for organization in (OWN, FOREIGN):
         await connection.execute(ROWS.replace("$1", f"'{organization}'"))
     before = await contents(connection, FOREIGN)

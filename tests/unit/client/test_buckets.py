@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentdb.client.buckets import BUCKETS, bucket_edges, time_zone
+from agentdb.client.buckets import BUCKETS, are_full_hours, bucket_edges, is_narrow, time_zone
 from agentdb.errors import InvalidInputError
 
 ZONES = ["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "Australia/Lord_Howe"]
@@ -144,3 +144,15 @@ def test_a_midnight_that_comes_twice_is_one_edge() -> None:
 
     assert edges[0] <= now - timedelta(hours=0.1) < edges[1]
     assert edges[-2] < now <= edges[-1]
+
+
+@pytest.mark.parametrize("bucket", BUCKETS)
+@pytest.mark.parametrize(
+    ("zone", "is_full"), [("UTC", True), ("Europe/Berlin", True), ("Asia/Kolkata", False), ("Asia/Kathmandu", False)]
+)
+def test_edges_that_are_full_hours_of_utc_are_told(zone: str, is_full: bool, bucket: str) -> None:
+    """Buckets of an hour or more are full hours where the clock differs from UTC by such; narrower ones are narrow."""
+    edges = bucket_edges(utc(2024, 4, 28, 7), 50, bucket, time_zone(zone))
+
+    assert is_narrow(bucket) == (bucket in ("1m", "5m", "15m"))
+    assert are_full_hours(edges) == (is_full and not is_narrow(bucket))

@@ -12,13 +12,20 @@ from agentdb.client.queries import load_queries, write_out
 
 FILES = sorted(path.stem for path in Path(queries.__file__).parent.glob("*.sql"))
 BLOCKS = [(file, name, sql) for file in FILES for name, sql in load_queries(file).items()]
-TABLES = r"agents|agent_memories|agent_tools|agent_executions|agent_metrics|learning_patterns"
+TABLES = (
+    r"agents|agent_memories|agent_tools|agent_executions|agent_metrics|learning_patterns"
+    r"|agent_metric_rollups|agent_metric_late_hours"
+    r"|agent_tool_versions|agent_steps|learning_outcomes|learning_pattern_changes|model_prices"
+)
 
 
 def test_there_are_blocks() -> None:
     """The tests below look at something."""
     memories = ["memories", "memory_search", "memory_transfer"]
-    assert sorted(["agents", "executions", *memories, "metrics", "patterns", "tools"]) == FILES
+    patterns = ["pattern_life", "patterns", "recognition"]
+    metrics = ["metric_reads", "metric_upkeep", "metrics"]
+    executions = ["execution_reports", "executions", "prices", "steps"]
+    assert sorted(["agents", *executions, *memories, *metrics, *patterns, "tools"]) == FILES
     assert len(BLOCKS) > 30
 
 

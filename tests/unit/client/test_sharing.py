@@ -72,3 +72,22 @@ async def test_sharing_means_one_embedder() -> None:
     assert get_agent_client() is get_agent_client(embedder=embedder) is client
     with pytest.raises(ConfigurationError, match="embedder"):
         get_agent_client(embedder=FakeEmbedder())
+
+
+class Hider:
+    """Hides everything."""
+
+    def hide(self, value: object, field: str) -> None:
+        return None
+
+
+async def test_sharing_means_one_redaction() -> None:
+    """A method is the same one each time that it is named; another would let through what the first one hides."""
+    hider = Hider()
+    client = get_agent_client()
+    assert client.redact is None
+
+    assert get_agent_client(redact=hider.hide) is get_agent_client(redact=hider.hide) is get_agent_client() is client
+    assert client.payloads.json("secret", "task") == "null"
+    with pytest.raises(ConfigurationError, match="redact"):
+        get_agent_client(redact=Hider().hide)

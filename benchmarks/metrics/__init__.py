@@ -1,0 +1,1 @@
+"""Metrics: recording points, and reading them by hours from a million and from ten."""

@@ -1,0 +1,209 @@
+"""`agentdb stats`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from agentdb import AgentConfig, PrismaAgentClient, TokenUsage
+from agentdb.cli import output
+from agentdb.cli.stats import _dollars, _duration, _percent, _rate
+from tests.conftest import Database
+from tests.integration.cli.conftest import Command
+
+pytestmark = pytest.mark.postgres
+
+
+def _with_client(database: Database, work: Callable[[PrismaAgentClient], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with PrismaAgentClient(database.url, "acme") as client:
+            await work(client)
+
+    asyncio.run(run())
+
+
+async def _fill(client: PrismaAgentClient) -> None:
+    """Four executions of "scout", one of them failed; one of "clerk", without a price; a tool that fails."""
+    for name in ("scout", "clerk"):
+        await client.agents.register(AgentConfig(name=name, category="SUPPORT", id=f"id-{name}"))
+    await client.tools.register("look_up")
+    await client.tools.register("unused")
+    for index in range(4):
+        execution = await client.executions.start("id-scout", {"n": index}, model="gpt-4o-mini")
+        usage = TokenUsage(input=1_000_000)
+        if index == 3:
+            await client.executions.fail(execution.id, ValueError("[red]no\nsuch word"), usage=usage)
+        else:
+            await client.executions.finish(execution.id, usage=usage)
+    execution = await client.executions.start("id-clerk", "task")
+    await client.executions.finish(execution.id, usage=TokenUsage(output=1))
+    for index in range(5):
+        await client.tools.record_call("look_up", "id-scout", success=index == 0, duration_ms=2 * index)
+    old = datetime.now(UTC) - timedelta(hours=30)
+    await client.driver.execute(
+        "UPDATE agent_executions SET started_at = $1, finished_at = $1 WHERE task = '{\"n\": 0}'", (old,)
+    )
+
+
+def test_what_there_is_to_see(database: Database, agentdb: Command) -> None:
+    """A line for each agent and for all, for each tool that was called, and for each failure."""
+    _with_client(database, _fill)
+
+    outcome = agentdb("stats", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
+
+    assert (outcome.status, outcome.err) == (0, "")
+    lines = [re.sub(r"\d+(\.\d+)? (ms|s)\b", "T", line) for line in outcome.out.splitlines()]
+    lines = [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "WHEN", re.sub(" +", " ", line).strip()) for line in lines]
+    assert lines == [
+        "agent executions success p50 p95 p99 tokens cost",
+        "scout 3 67 % (21-94) T T T 3,000,000 $0.4500",
+        "clerk 1 100 % (21-100) T T T 1 -",
+        "all 4 75 % (30-95) T T T 3,000,001 >= $0.4500",
+        "1 with tokens have no cost: their model has no price. `client.prices.set(…)` gives it one.",
+        "",
+        "tool calls success p50 p95",
+        "look_up 5 20 % (4-62) T T failing",
+        "",
+        "WHEN scout failed: ValueError: [red]no",
+    ]
+    assert "\x1b" not in outcome.out
+
+
+def test_one_agent_and_other_hours(database: Database, agentdb: Command) -> None:
+    """--agent and --hours narrow all of it."""
+    _with_client(database, _fill)
+
+    scout = agentdb("stats", "--agent", "id-scout", "--hours", "48", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
+    clerk = agentdb("stats", "--agent", "id-clerk")
+
+    assert re.search(r"^scout +4 ", scout.out, re.MULTILINE)
+    assert "clerk" not in scout.out
+    assert "\nall " not in scout.out
+    assert "clerk" in clerk.out
+    assert not {"scout", "look_up", "failed"} & set(clerk.out.split())
+
+
+def test_as_json(database: Database, agentdb: Command) -> None:
+    """Everything, amounts as text and times in ISO 8601."""
+    _with_client(database, _fill)
+
+    outcome = agentdb("stats", "--json", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
+
+    found = json.loads(outcome.out)
+    assert list(found) == ["hours", "total", "agents", "tools", "never_used", "failing", "failures"]
+    assert [each["agent_name"] for each in found["agents"]] == ["scout", "clerk"]
+    assert Decimal(found["total"]["cost"]) == Decimal("0.45")
+    assert found["total"]["unpriced"] == 1
+    assert found["agents"][0]["usage"]["input"] == 3_000_000
+    assert ([tool["name"] for tool in found["tools"]], found["never_used"]) == (["look_up"], ["unused"])
+    assert found["failing"] == ["look_up"]
+    (failure,) = found["failures"]
+    assert (failure["error_type"], failure["error"]) == ("ValueError", "[red]no\nsuch word")
+    assert datetime.fromisoformat(failure["started_at"]).tzinfo is not None
+    assert not {"task", "result", "traceback"} & set(failure)
+
+
+def test_an_empty_database(database: Database, agentdb: Command) -> None:
+    """A line says so; an agent that is not there did nothing either."""
+    nothing = agentdb("stats", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
+    nobody = agentdb("stats", "--agent", "nobody", "--hours", "0.5")
+    as_json = agentdb("stats", "--json")
+
+    assert (nothing.status, nothing.out, nothing.err) == (0, "No execution started in the last 24 hours.\n", "")
+    assert (nobody.status, nobody.out) == (0, "No execution started in the last 0.5 hours.\n")
+    assert json.loads(as_json.out)["total"]["executions"] == 0
+
+
+def test_only_one_organization(database: Database, agentdb: Command) -> None:
+    """That of ORGANIZATION_ID."""
+    _with_client(database, _fill)
+
+    assert "No execution" in agentdb("stats", DATABASE_URL=database.url, ORGANIZATION_ID="other").out
+
+
+def test_wrong_use(database: Database, agentdb: Command) -> None:
+    """A database without an organization, hours that are none: exit status 2."""
+    without = agentdb("stats", DATABASE_URL=database.url)
+    none = [agentdb("stats", "--hours", hours, ORGANIZATION_ID="acme") for hours in ("0", "-1", "nan", "many")]
+    empty = agentdb("stats", "--agent", "")
+
+    assert without.err.startswith("agentdb: ORGANIZATION_ID")
+    assert [outcome.status for outcome in (without, *none, empty)] == [2] * 6
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 200])
+@pytest.mark.parametrize("no_color", [False, True])
+def test_terminals(
+    database: Database, agentdb: Command, monkeypatch: pytest.MonkeyPatch, width: int, no_color: bool
+) -> None:
+    """No line is longer than the terminal is wide, no number is cut; NO_COLOR is obeyed."""
+    _with_client(database, _fill)
+    if no_color:
+        monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(
+        output, "results", lambda: Console(highlight=False, force_terminal=True, width=width, color_system="standard")
+    )
+
+    outcome = agentdb("stats", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
+
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", outcome.out)
+    tables = plain.split("1 with tokens")[0] + plain.split("gives it one.")[1]
+    assert max(cell_len(line) for line in tables.splitlines()) <= width
+    for part in ("67 % (21-94)", "100 % (21-100)", "3,000,000", ">= $0.4500", "20 % (4-62)"):
+        assert part in " ".join(plain.split())
+    assert not (no_color and re.search(r"\x1b\[[0-9;]*3[0-7]", outcome.out))
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [
+        (None, "-"),
+        (0, "0 ms"),
+        (0.01234, "0.0123 ms"),
+        (12.34, "12.3 ms"),
+        (999.4, "999 ms"),
+        (999.6, "1.0 s"),
+        (59_900, "59.9 s"),
+        (59_960, "1 min"),
+        (3_500_000, "58 min"),
+        (3_599_000, "1 h 00 min"),
+        (90_000_000, "25 h 00 min"),
+    ],
+)
+def test_durations(milliseconds: float | None, text: str) -> None:
+    """Three digits, in the unit that fits."""
+    assert _duration(milliseconds) == text
+
+
+@pytest.mark.parametrize(
+    ("cost", "text"),
+    [
+        (None, "-"),
+        ("0", "$0.00"),
+        ("0.0000000001", "< $0.0001"),
+        ("0.00012", "$0.0001"),
+        ("0.4567", "$0.4567"),
+        ("1.005", "$1.00"),
+        ("1234567.891", "$1,234,567.89"),
+    ],
+)
+def test_amounts(cost: str | None, text: str) -> None:
+    """In dollars; what is not all of it says so."""
+    amount = None if cost is None else Decimal(cost)
+
+    assert _dollars(amount, is_part=False) == text
+    assert _dollars(amount, is_part=True) in ("-", ">= $0.0000", f">= {text}")
+
+
+def test_rates() -> None:
+    """All and nothing are said of all and nothing only."""
+    assert [_percent(rate) for rate in (0, 0.0001, 0.5, 0.9999, 1)] == ["0", "1", "50", "99", "100"]
+    assert _rate(None, None) == "-"
