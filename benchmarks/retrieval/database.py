@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 
 from agentdb import PrismaAgentClient
-from agentdb.client.embedding_index import create_embedding_index, drop_embedding_index, owner_pool
+from agentdb.client.memory.embedding_index import create_embedding_index, drop_embedding_index, owner_pool
 from agentdb.postgres.embedded import EmbeddedServer
 from agentdb.postgres.url import parse_url
 from agentdb.postgres.vector import encode_vector, pack_vector, vector_text

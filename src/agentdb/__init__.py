@@ -3,11 +3,11 @@
 from agentdb.agent.base import EnhancedAgentBase
 from agentdb.agent.tools import tool
 from agentdb.client.client import PrismaAgentClient
-from agentdb.client.embedder import Embedder
-from agentdb.client.execution_reports import ClearedExecutions
+from agentdb.client.execution.reports import ClearedExecutions
 from agentdb.client.memories import Imported, Reembedded, Swept
+from agentdb.client.memory.embedder import Embedder
+from agentdb.client.memory.retrieval import SearchWeights
 from agentdb.client.metrics import MetricRecorder, Retained, RolledUp
-from agentdb.client.retrieval import SearchWeights
 from agentdb.client.sharing import get_agent_client
 from agentdb.config import Settings
 from agentdb.errors import (

@@ -102,6 +102,14 @@ class Settings:
         variables = _Variables(os.environ if environment is None else environment, directory or Path.cwd())
         url = database_url or variables.text("DATABASE_URL")
         data_dir = variables.text("AGENTDB_DATA_DIR")
+        heartbeat = variables.number("AGENTDB_HEARTBEAT_SECONDS", float, at_least=0.001) or _HEARTBEAT_SECONDS
+        abandoned_after = (
+            variables.number("AGENTDB_ABANDONED_AFTER_SECONDS", float, at_least=0.001) or _ABANDONED_AFTER_SECONDS
+        )
+        if abandoned_after < 2 * heartbeat:
+            raise ConfigurationError(
+                "AGENTDB_ABANDONED_AFTER_SECONDS", "expected at least twice AGENTDB_HEARTBEAT_SECONDS: one may be late."
+            )
         return cls(
             organization_id=_organization_id(organization_id, variables, is_embedded=url is None),
             database_url=url,
@@ -115,10 +123,8 @@ class Settings:
             or _EMBED_TIMEOUT_SECONDS,
             embed_attempts=variables.number("AGENTDB_EMBED_ATTEMPTS", int, at_least=1) or _EMBED_ATTEMPTS,
             flush_seconds=variables.number("AGENTDB_FLUSH_SECONDS", float, at_least=0.001) or _FLUSH_SECONDS,
-            heartbeat_seconds=variables.number("AGENTDB_HEARTBEAT_SECONDS", float, at_least=0.001)
-            or _HEARTBEAT_SECONDS,
-            abandoned_after_seconds=variables.number("AGENTDB_ABANDONED_AFTER_SECONDS", float, at_least=0.001)
-            or _ABANDONED_AFTER_SECONDS,
+            heartbeat_seconds=heartbeat,
+            abandoned_after_seconds=abandoned_after,
             max_payload_bytes=variables.number("AGENTDB_MAX_PAYLOAD_BYTES", int, at_least=1024) or _MAX_PAYLOAD_BYTES,
             strict_recording=variables.flag("AGENTDB_STRICT_RECORDING"),
         )

@@ -350,7 +350,7 @@ class MemoryHit(_Row):
     A memory that was found.
 
     Attributes:
-        score: What it was ranked by; higher is better. `agentdb.client.retrieval` has the formula.
+        score: What it was ranked by; higher is better. `agentdb.client.memory.retrieval` has the formula.
         parts: What the score is made of, each in [0, 1]: "lexical" where words were searched for; "semantic" where
             embeddings were compared, and "cosine", which it is made of; "recency" and "importance".
     """

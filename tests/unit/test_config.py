@@ -95,11 +95,29 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         AGENTDB_REQUIRE_RLS="1",
         AGENTDB_POOL_SIZE="7",
         AGENTDB_POOL_TIMEOUT_SECONDS="2.5",
+        AGENTDB_EMBED_BATCH_SIZE="8",
+        AGENTDB_EMBED_TIMEOUT_SECONDS="3",
+        AGENTDB_EMBED_ATTEMPTS="9",
+        AGENTDB_FLUSH_SECONDS="0.25",
+        AGENTDB_HEARTBEAT_SECONDS="4",
+        AGENTDB_ABANDONED_AFTER_SECONDS="8",
+        AGENTDB_MAX_PAYLOAD_BYTES="2048",
+        AGENTDB_STRICT_RECORDING="1",
     )
 
     assert settings.data_dir == Path.home() / "data"
     assert settings.require_rls
     assert (settings.pool_size, settings.pool_timeout_seconds) == (7, 2.5)
+    assert (settings.embed_batch_size, settings.embed_timeout_seconds, settings.embed_attempts) == (8, 3, 9)
+    assert (settings.flush_seconds, settings.heartbeat_seconds, settings.abandoned_after_seconds) == (0.25, 4, 8)
+    assert (settings.max_payload_bytes, settings.strict_recording) == (2048, True)
+
+
+def test_heartbeats_come_in_time(tmp_path: Path) -> None:
+    """One that is late must not make an execution an abandoned one."""
+    with pytest.raises(ConfigurationError, match="twice") as caught:
+        load(tmp_path, AGENTDB_HEARTBEAT_SECONDS="40")
+    assert caught.value.variable == "AGENTDB_ABANDONED_AFTER_SECONDS"
 
 
 def test_every_variable_stands_in_the_example() -> None:
@@ -107,7 +125,7 @@ def test_every_variable_stands_in_the_example() -> None:
     read = set(re.findall(r'"((?:AGENTDB_|DATABASE_|ORGANIZATION_)[A-Z_]+)"', inspect.getsource(config)))
     example = (Path(__file__).parents[2] / ".env.example").read_text(encoding="utf-8")
 
-    assert len(read) == 11
+    assert len(read) == 15
     assert [name for name in sorted(read) if f"\n# {name}=" not in example] == []
     assert all(line.startswith("#") for line in example.splitlines() if line)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 from agentdb.agent.execution import note_attempt, recordable, running_execution
 from agentdb.agent.tools import call_tool, tool_definitions
 from agentdb.client.sharing import get_agent_client
-from agentdb.client.tool_schemas import SchemaStyle, tool_schemas
+from agentdb.client.tool.schemas import SchemaStyle, tool_schemas
 from agentdb.errors import AgentDBError, InvalidInputError, NotConnectedError, TaskTimeoutError
 from agentdb.models import Agent, AgentConfig, AgentHealth, MemoryEntry, from_row
 from agentdb.validation import checked
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from agentdb.client.client import PrismaAgentClient
-    from agentdb.client.filters import Where
+    from agentdb.client.execution.running import RunningExecution
     from agentdb.client.memories import SearchOptions
-    from agentdb.client.running import RunningExecution
+    from agentdb.client.memory.filters import Where
     from agentdb.models import Choice, LearningPattern, SearchResult
 
 __all__ = ["EnhancedAgentBase"]

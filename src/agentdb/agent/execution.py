@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from pydantic_core import to_jsonable_python
 
-from agentdb.client.execution_rows import failure_of
-from agentdb.client.running import RunningExecution, current_execution
-from agentdb.client.steps import new_step
+from agentdb.client.execution.rows import failure_of
+from agentdb.client.execution.running import RunningExecution, current_execution
+from agentdb.client.execution.steps import new_step
 from agentdb.validation import UnstorableError, json_text, storable_text
 
 __all__ = ["note_attempt", "recordable", "running_execution"]

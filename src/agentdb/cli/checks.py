@@ -125,7 +125,7 @@ def _options(url: str) -> ConnectionOptions:
 
 
 async def _examine_database(settings: Settings) -> AsyncIterator[Check]:
-    from agentdb.client.embedding_kinds import sort_indexes
+    from agentdb.client.memory.embedding_kinds import sort_indexes
     from agentdb.postgres import migrate
     from agentdb.postgres.embedded import ensure_embedded
     from agentdb.postgres.pool import Pool

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from agentdb.client.embedding_kinds import EmbeddingKind
+    from agentdb.client.memory.embedding_kinds import EmbeddingKind
     from agentdb.postgres.driver import Driver
     from agentdb.postgres.url import ConnectionOptions
 
@@ -104,7 +104,7 @@ def _kind(model: str | None, dimensions: int | None) -> tuple[str, int] | None:
 
 
 async def _list() -> list[EmbeddingKind]:
-    from agentdb.client.embedding_index import list_embedding_kinds
+    from agentdb.client.memory.embedding_index import list_embedding_kinds
 
     async with _opened() as driver:
         return await list_embedding_kinds(driver)
@@ -114,7 +114,7 @@ async def _create(
     wanted: tuple[str, int] | None, at_least: int, m: int, ef_construction: int, memory_mb: int
 ) -> list[tuple[str, int]]:
     from agentdb.cli.bar import Bar
-    from agentdb.client.embedding_index import BuildProgress, create_embedding_index, list_embedding_kinds
+    from agentdb.client.memory.embedding_index import BuildProgress, create_embedding_index, list_embedding_kinds
 
     made = []
     async with _opened(memory_mb) as driver:
@@ -143,7 +143,7 @@ def _missing(kinds: list[EmbeddingKind], at_least: int) -> list[tuple[str, int]]
 
 
 async def _drop(model: str, dimensions: int) -> bool:
-    from agentdb.client.embedding_index import drop_embedding_index
+    from agentdb.client.memory.embedding_index import drop_embedding_index
 
     async with _opened() as driver:
         return await drop_embedding_index(driver, model, dimensions)
@@ -151,7 +151,7 @@ async def _drop(model: str, dimensions: int) -> bool:
 
 @asynccontextmanager
 async def _opened(memory_mb: int = 64) -> AsyncIterator[Driver]:
-    from agentdb.client.embedding_index import owner_pool
+    from agentdb.client.memory.embedding_index import owner_pool
     from agentdb.postgres import migrate
 
     pool = owner_pool(await _database(), memory_mb=memory_mb)

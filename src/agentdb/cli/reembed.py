@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from agentdb.client.embedder import Embedder
     from agentdb.client.memories import Reembedded
+    from agentdb.client.memory.embedder import Embedder
     from agentdb.errors import ConfigurationError
 
 __all__ = ["load_embedder", "reembed"]

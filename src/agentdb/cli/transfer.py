@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 if TYPE_CHECKING:
-    from agentdb.client.memory_transfer import Imported
+    from agentdb.client.memory.transfer import Imported
 
 __all__ = ["export", "import_"]
 
@@ -118,7 +118,7 @@ async def _import(stream: BinaryIO, agent: str | None, expected: int) -> Importe
 
 
 def _lines(stream: BinaryIO) -> Iterator[str]:
-    from agentdb.client.memory_lines import MOST_CHARACTERS
+    from agentdb.client.memory.lines import MOST_CHARACTERS
     from agentdb.errors import InvalidInputError
 
     # A line without an end is not read to its end: this is more than any may have.

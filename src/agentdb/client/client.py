@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from agentdb.client.agents import Agents
 from agentdb.client.database import Database
-from agentdb.client.embedding import Embedding
+from agentdb.client.execution.payloads import Payloads, Redact
 from agentdb.client.executions import Executions
 from agentdb.client.gathering import Gathering
 from agentdb.client.memories import Memories, OnDuplicate, SearchOptions
+from agentdb.client.memory.embedding import Embedding
 from agentdb.client.metrics import Metrics
 from agentdb.client.patterns import Patterns
-from agentdb.client.payloads import Payloads, Redact
 from agentdb.client.prices import Prices
 from agentdb.client.tools import Tools
 from agentdb.config import Settings, check_organization_id
@@ -25,7 +25,7 @@ from agentdb.errors import ConfigurationError, InvalidInputError
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from agentdb.client.embedder import Embedder
+    from agentdb.client.memory.embedder import Embedder
     from agentdb.client.prisma import Prisma
     from agentdb.models import (
         Agent,

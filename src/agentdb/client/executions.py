@@ -11,8 +11,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-from agentdb.client.execution_reports import ExecutionReports
-from agentdb.client.execution_rows import (
+from agentdb.client.execution.reports import ExecutionReports
+from agentdb.client.execution.rows import (
     NO_FAILURE,
     check_cost,
     check_kind,
@@ -22,10 +22,7 @@ from agentdb.client.execution_rows import (
     kind_of,
     tree_of,
 )
-from agentdb.client.execution_writes import Ending, EndRow, ExecutionWrites, StartRow
-from agentdb.client.queries import Bound, load_queries, write_out
-from agentdb.client.resource import known_uuid, may_pass, only_result
-from agentdb.client.running import (
+from agentdb.client.execution.running import (
     LogLevel,
     RunningExecution,
     checked_usage,
@@ -35,7 +32,10 @@ from agentdb.client.running import (
     log_step,
     running_id,
 )
-from agentdb.client.steps import StepRow, Steps
+from agentdb.client.execution.steps import StepRow, Steps
+from agentdb.client.execution.writes import Ending, EndRow, ExecutionWrites, StartRow
+from agentdb.client.queries import Bound, load_queries, write_out
+from agentdb.client.resource import known_uuid, may_pass, only_result
 from agentdb.errors import AgentDBError, ConflictError, InvalidInputError, NotFoundError
 from agentdb.ids import keyed_uuid, uuid7_text
 from agentdb.models import Execution, ExecutionTree, TokenUsage
@@ -46,8 +46,8 @@ __all__ = ["ExecutionStatus", "Executions"]
 ExecutionStatus = Literal["running", "completed", "failed", "cancelled", "abandoned"]
 
 if TYPE_CHECKING:
-    from agentdb.client.heartbeats import Heartbeats
-    from agentdb.client.journal import Journal
+    from agentdb.client.execution.heartbeats import Heartbeats
+    from agentdb.client.execution.journal import Journal
 
 logger = logging.getLogger("agentdb.client")
 

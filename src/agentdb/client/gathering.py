@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from agentdb.client.accesses import Accesses
 from agentdb.client.bursts import Bursts
-from agentdb.client.execution_writes import ExecutionWrites
-from agentdb.client.heartbeats import Heartbeats
-from agentdb.client.journal import Journal
-from agentdb.client.large_scopes import LargeScopes
-from agentdb.client.steps import Steps
+from agentdb.client.execution.heartbeats import Heartbeats
+from agentdb.client.execution.journal import Journal
+from agentdb.client.execution.steps import Steps
+from agentdb.client.execution.writes import ExecutionWrites
+from agentdb.client.memory.accesses import Accesses
+from agentdb.client.memory.large_scopes import LargeScopes
 from agentdb.models import RecordingHealth, from_row
 
 if TYPE_CHECKING:
     from agentdb.client.client import PrismaAgentClient
-    from agentdb.client.execution_writes import Ending, StartRow
-    from agentdb.client.memory_rows import MemoryRow
+    from agentdb.client.execution.writes import Ending, StartRow
+    from agentdb.client.memory.rows import MemoryRow
     from agentdb.client.metric_recorder import MetricRecorder
     from agentdb.models import Execution
 

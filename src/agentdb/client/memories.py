@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from agentdb.client.memory_search import MemorySearch, Order, SearchOptions
-from agentdb.client.memory_store import MemoryChanges, MemoryStore, OnDuplicate
-from agentdb.client.memory_transfer import Imported, MemoryTransfer
-from agentdb.client.memory_upkeep import MemoryUpkeep, Progress, Reembedded, Swept
+from agentdb.client.memory.search import MemorySearch, Order, SearchOptions
+from agentdb.client.memory.store import MemoryChanges, MemoryStore, OnDuplicate
+from agentdb.client.memory.transfer import Imported, MemoryTransfer
+from agentdb.client.memory.upkeep import MemoryUpkeep, Progress, Reembedded, Swept
 
 __all__ = [
     "Imported",

@@ -6,14 +6,14 @@ import builtins
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from agentdb.client.evidence import wilson_lower_bound
-from agentdb.client.pattern_life import PatternLife
-from agentdb.client.pattern_rows import read_pattern
+from agentdb.client.execution.running import running_id, visible_execution
+from agentdb.client.pattern.evidence import wilson_lower_bound
+from agentdb.client.pattern.life import PatternLife
+from agentdb.client.pattern.recognition import RECOGNIZED, PatternRecognition
+from agentdb.client.pattern.rows import read_pattern
+from agentdb.client.pattern.variants import Evidence, draw, probabilities_best
 from agentdb.client.queries import load_queries
-from agentdb.client.recognition import RECOGNIZED, PatternRecognition
 from agentdb.client.resource import known_uuid
-from agentdb.client.running import running_id, visible_execution
-from agentdb.client.variants import Evidence, draw, probabilities_best
 from agentdb.errors import ConflictError, InvalidInputError, NotFoundError
 from agentdb.ids import keyed_uuid, uuid7_text
 from agentdb.models import Choice, LearningPattern, from_row

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agentdb.client.client import PrismaAgentClient
-from agentdb.client.embedder import Embedder
-from agentdb.client.payloads import Redact
+from agentdb.client.execution.payloads import Redact
+from agentdb.client.memory.embedder import Embedder
 from agentdb.config import Settings
 from agentdb.errors import ConfigurationError
 

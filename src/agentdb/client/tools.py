@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from agentdb.client.queries import load_queries
-from agentdb.client.tool_calls import ToolCalls, checked_names, refuse_unknown
-from agentdb.client.tool_schemas import SchemaStyle, tool_schemas
+from agentdb.client.tool.calls import ToolCalls, checked_names, refuse_unknown
+from agentdb.client.tool.schemas import SchemaStyle, tool_schemas
 from agentdb.errors import InvalidInputError, NotFoundError
 from agentdb.ids import uuid7_text
 from agentdb.models import Tool, ToolDefinition, ToolVersion, from_row

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agentdb.client.embedding_index import BuildProgress, create_embedding_index, owner_pool
-from agentdb.client.embedding_kinds import sort_indexes
+from agentdb.client.memory.embedding_index import BuildProgress, create_embedding_index, owner_pool
+from agentdb.client.memory.embedding_kinds import sort_indexes
 from agentdb.postgres.driver import Driver
 from agentdb.postgres.url import parse_url
 

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from agentdb import Agent, ConflictError, InvalidInputError, MemoryEntry, PrismaAgentClient
-from agentdb.client.memory_lines import MOST_CHARACTERS
+from agentdb.client.memory.lines import MOST_CHARACTERS
 from tests.integration.client.transferring import (
     Values,
     exported,

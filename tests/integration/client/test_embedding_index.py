@@ -20,13 +20,13 @@ from agentdb import (
     MigrationError,
     PrismaAgentClient,
 )
-from agentdb.client.embedding_index import (
+from agentdb.client.memory.embedding_index import (
     create_embedding_index,
     drop_embedding_index,
     list_embedding_kinds,
     owner_pool,
 )
-from agentdb.client.retrieval import index_name
+from agentdb.client.memory.retrieval import index_name
 from agentdb.postgres import migrate
 from agentdb.postgres.driver import Driver
 from agentdb.postgres.url import parse_url

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from agentdb.client.filters import filter_path
+from agentdb.client.memory.filters import filter_path
 from agentdb.postgres.url import parse_url
 from agentdb.validation import json_text
 from tests.conftest import Database

@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 
 from agentdb import Agent, AgentConfig, MemoryEntry, PrismaAgentClient, SearchResult
-from agentdb.client.embedding_index import create_embedding_index
-from agentdb.client.retrieval import index_name
+from agentdb.client.memory.embedding_index import create_embedding_index
+from agentdb.client.memory.retrieval import index_name
 from agentdb.postgres.driver import Driver
 from agentdb.postgres.url import parse_url
 from agentdb.postgres.vector import vector_text

@@ -17,7 +17,7 @@ from agentdb import (
     NotFoundError,
     PrismaAgentClient,
 )
-from agentdb.client.memory_transfer import Imported
+from agentdb.client.memory.transfer import Imported
 from tests.integration.client.transferring import (
     administering,
     exported,

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from agentdb import Agent, AgentConfig, InvalidInputError, NotFoundError, PrismaAgentClient, ToolDefinition
-from agentdb.client.tool_schemas import SchemaStyle
+from agentdb.client.tool.schemas import SchemaStyle
 
 pytestmark = pytest.mark.postgres
 

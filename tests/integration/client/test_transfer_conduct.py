@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from agentdb import Agent, InvalidInputError, MemoryEntry, NotConnectedError, NotFoundError, PrismaAgentClient
-from agentdb.client import memory_transfer
-from agentdb.client.memory_transfer import Imported
+from agentdb.client.memory import transfer as memory_transfer
+from agentdb.client.memory.transfer import Imported
 from agentdb.postgres import migrate
 from tests.conftest import Database
 from tests.integration.client.test_event_loop import LONGEST_MS, longest_pause

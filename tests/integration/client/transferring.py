@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 
 from agentdb import Agent, AgentConfig, MemoryEntry, PrismaAgentClient
-from agentdb.client.memory_lines import LineWriter
+from agentdb.client.memory.lines import LineWriter
 from agentdb.postgres.url import parse_url
 
 Row = dict[str, Any]

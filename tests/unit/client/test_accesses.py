@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from agentdb.client.accesses import Access, Accesses
+from agentdb.client.memory.accesses import Access, Accesses
 from agentdb.errors import ConnectionFailedError
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agentdb.client import embedding as module
-from agentdb.client.embedding import Embedding
+from agentdb.client.memory import embedding as module
+from agentdb.client.memory.embedding import Embedding
 from agentdb.errors import AgentDBError, ConfigurationError, EmbeddingError, quotable
 from agentdb.postgres.vector import pack_vector, unpack_vector
 from agentdb.testing import HashEmbedder

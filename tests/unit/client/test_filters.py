@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agentdb import InvalidInputError
-from agentdb.client.filters import filter_path
+from agentdb.client.memory.filters import filter_path
 
 
 class Colour(StrEnum):

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import pytest
 
 from agentdb import ConflictError, ConnectionFailedError, DatabaseError, NotConnectedError
-from agentdb.client import journal as journal_module
-from agentdb.client.journal import Journal
-from agentdb.client.steps import StepRow, new_step
+from agentdb.client.execution import journal as journal_module
+from agentdb.client.execution.journal import Journal
+from agentdb.client.execution.steps import StepRow, new_step
 
 
 class Database:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentdb import InvalidInputError
-from agentdb.client.memory_lines import FORMAT, MOST_CHARACTERS, VERSION, LineReader, LineWriter
+from agentdb.client.memory.lines import FORMAT, MOST_CHARACTERS, VERSION, LineReader, LineWriter
 
 HEADER = {"format": FORMAT, "version": VERSION}
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))

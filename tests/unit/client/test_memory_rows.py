@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from agentdb import DimensionMismatchError, InvalidInputError, MemoryEntry
-from agentdb.client.embedding import Embedding
-from agentdb.client.memory_rows import (
+from agentdb.client.memory.embedding import Embedding
+from agentdb.client.memory.rows import (
     MemoryRow,
     UniqueRows,
     array_parameters,

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentdb import ConfigurationError, InvalidInputError
-from agentdb.client.cutting import cut_json, cut_text
-from agentdb.client.execution_rows import Failure, failure_of
-from agentdb.client.payloads import Payloads
+from agentdb.client.execution.cutting import cut_json, cut_text
+from agentdb.client.execution.payloads import Payloads
+from agentdb.client.execution.rows import Failure, failure_of
 from agentdb.validation import json_text, parse_json
 
 LEFT_OUT = "[agentdb: redaction failed, left out]"

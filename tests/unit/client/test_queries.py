@@ -61,7 +61,7 @@ def test_every_block_has_a_line_of_purpose() -> None:
 
 def test_every_block_is_used() -> None:
     """A block that nothing sends is dead."""
-    code = "".join(path.read_text(encoding="utf-8") for path in Path(queries.__file__).parents[1].glob("*.py"))
+    code = "".join(path.read_text(encoding="utf-8") for path in Path(queries.__file__).parents[1].rglob("*.py"))
     assert [f"{file}.{name}" for file, name, _ in BLOCKS if f'"{name.removesuffix("_filtered")}"' not in code] == []
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agentdb import InvalidInputError, SearchWeights
-from agentdb.client.retrieval import HALF_LIFE, index_name, recency
+from agentdb.client.memory.retrieval import HALF_LIFE, index_name, recency
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

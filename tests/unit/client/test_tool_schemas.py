@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentdb import InvalidInputError, ToolDefinition
-from agentdb.client.tool_schemas import SchemaStyle, tool_schema, tool_schemas
+from agentdb.client.tool.schemas import SchemaStyle, tool_schema, tool_schemas
 
 PARAMETERS: dict[str, Any] = {
     "type": "object",

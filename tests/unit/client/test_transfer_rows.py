@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentdb import AgentConfig, MemoryEntry
-from agentdb.client import transfer_rows
-from agentdb.client.memory_arrivals import Elsewhere
-from agentdb.client.memory_rows import memory_row
+from agentdb.client.memory import transfer_rows
+from agentdb.client.memory.arrivals import Elsewhere
+from agentdb.client.memory.rows import memory_row
+from agentdb.client.memory.transfer_rows import TransferRow, agents_in, memory_values, transfer_row
 from agentdb.client.queries import load_queries
-from agentdb.client.transfer_rows import TransferRow, agents_in, memory_values, transfer_row
 from agentdb.postgres.vector import pack_vector
 
 SQL = load_queries("memory_transfer")

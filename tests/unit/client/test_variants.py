@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentdb.client.variants import Evidence, draw, probabilities_best
+from agentdb.client.pattern.variants import Evidence, draw, probabilities_best
 
 counts = st.one_of(st.integers(0, 40), st.integers(0, 5000), st.floats(0, 100))
 evidence = st.builds(Evidence, counts, counts)

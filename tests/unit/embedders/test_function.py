@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agentdb.client.embedder import Embedder
-from agentdb.client.embedding import Embedding
+from agentdb.client.memory.embedder import Embedder
+from agentdb.client.memory.embedding import Embedding
 from agentdb.embedders import CallableEmbedder
 from agentdb.errors import EmbeddingError
 from agentdb.postgres.vector import pack_vector

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from agentdb.client.embedder import Embedder
-from agentdb.client.embedding import Embedding
+from agentdb.client.memory.embedder import Embedder
+from agentdb.client.memory.embedding import Embedding
 from agentdb.embedders import Model2VecEmbedder
 from agentdb.errors import ConfigurationError, EmbeddingError
 from agentdb.postgres.vector import unpack_vector

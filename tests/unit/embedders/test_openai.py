@@ -20,8 +20,8 @@ from typing import Any
 import httpx
 import pytest
 
-from agentdb.client.embedder import Embedder
-from agentdb.client.embedding import Embedding
+from agentdb.client.memory.embedder import Embedder
+from agentdb.client.memory.embedding import Embedding
 from agentdb.embedders import OpenAIEmbedder
 from agentdb.errors import ConfigurationError, EmbeddingError
 from agentdb.postgres.vector import unpack_vector

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agentdb.client.embedder import Embedder
+from agentdb.client.memory.embedder import Embedder
 from agentdb.embedders import SentenceTransformerEmbedder
 from agentdb.errors import ConfigurationError
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentdb.client.embedder import Embedder
-from agentdb.client.embedding import Embedding
+from agentdb.client.memory.embedder import Embedder
+from agentdb.client.memory.embedding import Embedding
 from agentdb.embedders import SpellingEmbedder
 from agentdb.errors import ConfigurationError
 

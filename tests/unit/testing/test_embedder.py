@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentdb.client.embedder import Embedder
+from agentdb.client.memory.embedder import Embedder
 from agentdb.testing import HashEmbedder
 
 TEXT = st.text(st.characters(), max_size=50)  # lone surrogates too

@@ -18,7 +18,7 @@ p.id::text AS id, p.agent_id, p.pattern_type, p.name, p.content, p.trials AS tot
     p.prior_weight, p.half_life_days, p.scope::text AS scope, p.status::text AS status, p.created_at, p.updated_at
 
 -- fragment: bounds
--- The Wilson interval at z = 1.96 of what is shown; `agentdb.client.evidence` has the same formula.
+-- The Wilson interval at z = 1.96 of what is shown; `agentdb.client.pattern.evidence` has the same formula.
 SELECT shown.trials, shown.successes,
     CASE WHEN shown.trials = 0 THEN 0 ELSE
         greatest(0, (shown.successes + 1.9208 - spread.width) / (shown.trials + 3.8416)) END AS lower,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from agentdb.client.comparisons import Comparison, adjust, compare_order, compare_rates
+from agentdb.client.pattern.comparisons import Comparison, adjust, compare_order, compare_rates
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource
 from agentdb.errors import NotFoundError

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentdb.client.memory_lines import FORMAT, VERSION
-from agentdb.client.memory_rows import Key, memory_key, memory_row
+from agentdb.client.memory.lines import FORMAT, VERSION
+from agentdb.client.memory.rows import Key, memory_key, memory_row
 from agentdb.errors import InvalidInputError
 from agentdb.models import AgentConfig, MemoryEntry
 from agentdb.postgres.vector import pack_vector, unpack_vector

@@ -14,13 +14,13 @@ from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any, Final
 
 from agentdb.client.bursts import Bursts
-from agentdb.client.vectors import scaled
+from agentdb.client.memory.vectors import scaled
 from agentdb.errors import ConfigurationError, EmbeddingError, InvalidInputError, quotable
 from agentdb.postgres.vector import pack_vector, unpack_vector
 from agentdb.validation import check_text
 
 if TYPE_CHECKING:
-    from agentdb.client.embedder import Embedder
+    from agentdb.client.memory.embedder import Embedder
 
 __all__ = ["Embedding"]
 

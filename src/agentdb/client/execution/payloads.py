@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
-from agentdb.client.cutting import SMALLEST, cut_json, cut_text, fits
-from agentdb.client.execution_rows import Failure
+from agentdb.client.execution.cutting import SMALLEST, cut_json, cut_text, fits
+from agentdb.client.execution.rows import Failure
 from agentdb.errors import ConfigurationError
 from agentdb.validation import check_json, json_text, parse_json
 

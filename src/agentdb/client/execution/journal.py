@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from agentdb.client.deferred import Deferred
+from agentdb.client.execution.steps import StepRow
 from agentdb.client.resource import may_pass
-from agentdb.client.steps import StepRow
 from agentdb.errors import AgentDBError, NotConnectedError
 
 __all__ = ["Journal"]

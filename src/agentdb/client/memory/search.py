@@ -8,20 +8,20 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypedDict
 
-from agentdb.client.filters import Where
-from agentdb.client.memory_hits import ranked_hit, recent_hit
-from agentdb.client.memory_resource import MemoryResource
-from agentdb.client.memory_scope import MemoryScope
+from agentdb.client.memory.filters import Where
+from agentdb.client.memory.hits import ranked_hit, recent_hit
+from agentdb.client.memory.resource import MemoryResource
+from agentdb.client.memory.retrieval import SearchWeights, index_name
+from agentdb.client.memory.scope import MemoryScope
+from agentdb.client.memory.vectors import dimensions_of, packed_vector
 from agentdb.client.queries import Bound, Written, load_queries, write_out
 from agentdb.client.resource import known_uuid
-from agentdb.client.retrieval import SearchWeights, index_name
-from agentdb.client.vectors import dimensions_of, packed_vector
 from agentdb.errors import DimensionMismatchError, EmbeddingError, InvalidInputError, NotFoundError
 from agentdb.models import Memory, SearchResult
 from agentdb.validation import check_flag, check_limit, check_offset, check_text
 
 if TYPE_CHECKING:
-    from agentdb.client.accesses import Accesses
+    from agentdb.client.memory.accesses import Accesses
     from agentdb.postgres.driver import Record
 
 __all__ = ["MemorySearch", "Order", "SearchOptions"]
@@ -193,8 +193,8 @@ class MemorySearch(MemoryResource):
         By words: a memory fits when it holds any of the query's words in any form ("runs" finds "running"); rare words
         count more, and a memory that holds more of them ranks higher. By meaning: the nearer its embedding, the higher.
         A client with an embedder does both, the query being embedded first. Being recent and being important then
-        raise a score within bounds. `agentdb.client.retrieval` has the formula, and `MemoryHit.parts` what a score is
-        made of. Without a query and an embedding: the newest, or the most important.
+        raise a score within bounds. `agentdb.client.memory.retrieval` has the formula, and `MemoryHit.parts` what a
+        score is made of. Without a query and an embedding: the newest, or the most important.
 
         When the query cannot be embedded, its words are searched for, and the result's *embedding_error* says why.
 
@@ -208,7 +208,8 @@ class MemorySearch(MemoryResource):
             min_importance: Only those at least this important, in [0, 1].
             memory_type: Only those of this type.
             where: Only those whose metadata this fits: `{"key": value}` or `{"key": {"gte": 1, "lt": 5}}` with eq, ne,
-                gt, gte, lt, lte, in, nin, exists, contains; combined by AND, OR, NOT. See `agentdb.client.filters`.
+                gt, gte, lt, lte, in, nin, exists, contains; combined by AND, OR, NOT. See
+                `agentdb.client.memory.filters`.
             since: Only what happened then or later; a naive time is taken as UTC.
             until: Only what happened before; a naive time is taken as UTC.
             as_of: What lived at that time: stored by then and superseded later, if at all. What has expired by now is

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from agentdb.client.retrieval import SearchWeights, recency
+from agentdb.client.memory.retrieval import SearchWeights, recency
 from agentdb.models import Memory, MemoryHit, from_row
 from agentdb.validation import parse_json
 
 if TYPE_CHECKING:
-    from agentdb.client.accesses import Accesses
+    from agentdb.client.memory.accesses import Accesses
     from agentdb.postgres.driver import Record
 
 __all__ = ["memory_of", "ranked_hit", "recent_hit"]

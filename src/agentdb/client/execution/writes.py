@@ -8,10 +8,10 @@ from decimal import Decimal
 from itertools import chain
 from typing import Final, NamedTuple
 
-from agentdb.client.execution_rows import execution_of
+from agentdb.client.execution.rows import execution_of
+from agentdb.client.execution.steps import StepRow, steps_text
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource, in_halves
-from agentdb.client.steps import StepRow, steps_text
 from agentdb.models import Execution
 
 __all__ = ["EndRow", "Ending", "ExecutionWrites", "StartRow"]

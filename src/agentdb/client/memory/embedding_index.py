@@ -16,9 +16,15 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agentdb.client.embedding_kinds import EmbeddingKind, IndexState, check_owner, find_index, list_embedding_kinds
+from agentdb.client.memory.embedding_kinds import (
+    EmbeddingKind,
+    IndexState,
+    check_owner,
+    find_index,
+    list_embedding_kinds,
+)
+from agentdb.client.memory.retrieval import MAX_INDEXED_DIMENSIONS, index_name
 from agentdb.client.queries import Written, write_out
-from agentdb.client.retrieval import MAX_INDEXED_DIMENSIONS, index_name
 from agentdb.errors import ConfigurationError, DatabaseError, InvalidInputError
 from agentdb.validation import check_count, check_text
 

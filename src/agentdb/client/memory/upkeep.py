@@ -8,19 +8,19 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from agentdb.client.accesses import Access
-from agentdb.client.filters import says_anything
-from agentdb.client.memory_resource import MemoryResource
-from agentdb.client.memory_scope import MemoryScope
+from agentdb.client.execution.running import note_memory
+from agentdb.client.memory.accesses import Access
+from agentdb.client.memory.filters import says_anything
+from agentdb.client.memory.resource import MemoryResource
+from agentdb.client.memory.scope import MemoryScope
 from agentdb.client.queries import load_queries, write_out
-from agentdb.client.running import note_memory
 from agentdb.errors import ConfigurationError, EmbeddingError, InvalidInputError
 from agentdb.ids import NIL_UUID
 from agentdb.validation import check_count, check_flag, check_text, check_time, storable_text
 
 if TYPE_CHECKING:
-    from agentdb.client.embedding import Embedding
-    from agentdb.client.filters import Where
+    from agentdb.client.memory.embedding import Embedding
+    from agentdb.client.memory.filters import Where
 
 __all__ = ["MemoryUpkeep", "Progress", "Reembedded", "Swept"]
 

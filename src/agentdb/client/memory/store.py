@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
 
-from agentdb.client.memory_resource import MemoryResource
-from agentdb.client.memory_rows import (
+from agentdb.client.execution.running import note_memory, running_id
+from agentdb.client.memory.resource import MemoryResource
+from agentdb.client.memory.rows import (
     Key,
     MemoryRow,
     UniqueRows,
@@ -24,7 +25,6 @@ from agentdb.client.memory_rows import (
 )
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import in_halves, known_uuid
-from agentdb.client.running import note_memory, running_id
 from agentdb.errors import (
     ConflictError,
     EmbeddingError,
@@ -38,7 +38,7 @@ from agentdb.validation import checked
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from agentdb.client.embedding import Embedding
+    from agentdb.client.memory.embedding import Embedding
 
 __all__ = ["MemoryChanges", "MemoryStore", "OnDuplicate"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from typing import TYPE_CHECKING, Final, Literal
 
-from agentdb.client.pattern_rows import read_change, read_pattern
+from agentdb.client.pattern.rows import read_change, read_pattern
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource, known_uuid
 from agentdb.errors import ConflictError, InsufficientEvidenceError, NotFoundError

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Seque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from agentdb.client.vectors import packed_vector
+from agentdb.client.memory.vectors import packed_vector
 from agentdb.errors import DimensionMismatchError, InvalidInputError
 from agentdb.ids import keyed_uuid, uuid7_text
 from agentdb.models import MemoryEntry
@@ -17,7 +17,7 @@ from agentdb.validation import check_iterable, check_json, storable_text
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from agentdb.client.embedding import Embedding
+    from agentdb.client.memory.embedding import Embedding
 
 __all__ = [
     "Key",

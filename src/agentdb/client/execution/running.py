@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-from agentdb.client.steps import StepRow, new_step
+from agentdb.client.execution.steps import StepRow, new_step
 from agentdb.errors import InvalidInputError
 from agentdb.models import TokenUsage
 from agentdb.validation import check_text, checked
 
 if TYPE_CHECKING:
     from agentdb.client.client import PrismaAgentClient
-    from agentdb.client.payloads import Payloads
+    from agentdb.client.execution.payloads import Payloads
 
 __all__ = [
     "LogLevel",

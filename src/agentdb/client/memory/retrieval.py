@@ -41,7 +41,7 @@ MAX_INDEXED_DIMENSIONS: Final = 4000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchWeights:
     """
-    What a search weighs how much; see `agentdb.client.retrieval` for the formula.
+    What a search weighs how much; see `agentdb.client.memory.retrieval` for the formula.
 
     Attributes:
         lexical: Weight of the words in a hybrid search, 0 or more.

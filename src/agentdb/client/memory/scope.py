@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from agentdb.client.filters import Where, filter_path, is_indexed
+from agentdb.client.memory.filters import Where, filter_path, is_indexed
 from agentdb.errors import InvalidInputError
 from agentdb.validation import check_flag, check_number, check_text, check_time
 

@@ -9,10 +9,10 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agentdb.client.memory_arrivals import Arrivals, MemoryArrivals
-from agentdb.client.memory_lines import LineReader, LineWriter
+from agentdb.client.memory.arrivals import Arrivals, MemoryArrivals
+from agentdb.client.memory.lines import LineReader, LineWriter
+from agentdb.client.memory.transfer_rows import TransferRow, agents_in, header_values, memory_values, transfer_row
 from agentdb.client.queries import load_queries, write_out
-from agentdb.client.transfer_rows import TransferRow, agents_in, header_values, memory_values, transfer_row
 from agentdb.errors import InvalidInputError, NotFoundError
 from agentdb.ids import NIL_UUID
 from agentdb.validation import check_text
@@ -64,7 +64,7 @@ class MemoryTransfer(MemoryArrivals):
         Yield memories as lines of text, without newlines and in bounded memory, for `import_lines` to read.
 
         A header that names the agents, a line for each memory in the order of the ids, with its embedding, its counts
-        and its place in history, and a last line that tells whether all are there; `agentdb.client.memory_lines` has
+        and its place in history, and a last line that tells whether all are there; `agentdb.client.memory.lines` has
         the format. Superseded memories are among them. What has expired is not, nor are its older versions. Everything
         is as it was at one moment: a transaction sees to this, which keeps a connection until the last line.
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentdb.client.memory_hits import memory_of
+from agentdb.client.memory.hits import memory_of
 from agentdb.client.resource import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agentdb.client.accesses import Accesses
-    from agentdb.client.embedding import Embedding
+    from agentdb.client.memory.accesses import Accesses
+    from agentdb.client.memory.embedding import Embedding
     from agentdb.models import Memory
     from agentdb.postgres.driver import Record
 

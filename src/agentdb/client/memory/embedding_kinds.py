@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from agentdb.client.retrieval import MAX_INDEXED_DIMENSIONS, index_name
+from agentdb.client.memory.retrieval import MAX_INDEXED_DIMENSIONS, index_name
 from agentdb.errors import ConfigurationError, InvalidInputError, MigrationError
 from agentdb.postgres.driver import Driver, Transaction
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from agentdb.client.memory_resource import MemoryResource
+from agentdb.client.memory.resource import MemoryResource
+from agentdb.client.memory.transfer_rows import TransferRow
 from agentdb.client.queries import load_queries
-from agentdb.client.transfer_rows import TransferRow
 from agentdb.errors import ConflictError, DatabaseError, InvalidInputError, NotFoundError, TransactionConflictError
 from agentdb.validation import check_json, parse_json
 

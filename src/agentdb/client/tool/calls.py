@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from agentdb.client.execution_rows import NO_FAILURE, failure_of
+from agentdb.client.execution.rows import NO_FAILURE, failure_of
+from agentdb.client.execution.running import running_id, visible_execution
+from agentdb.client.execution.steps import StepRow, new_step, steps_text
 from agentdb.client.queries import load_queries, write_out
 from agentdb.client.resource import Resource, known_uuid, unknown_agent
-from agentdb.client.running import running_id, visible_execution
-from agentdb.client.steps import StepRow, new_step, steps_text
-from agentdb.client.tool_stats import overview_of, ranked, stats_of
+from agentdb.client.tool.stats import overview_of, ranked, stats_of
 from agentdb.errors import ConflictError, InvalidInputError, NotFoundError
 from agentdb.ids import keyed_uuid
 from agentdb.validation import check_flag, check_iterable, check_number, check_text, check_time

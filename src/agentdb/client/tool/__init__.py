@@ -1,0 +1,5 @@
+"""
+What `client.tools` is made of.
+
+Reading order: `calls` records, `stats` looks back, `schemas` writes tools as callers of language models take them.
+"""
