@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agentdb.client.client import PrismaAgentClient
     from agentdb.client.execution.writes import Ending, StartRow
     from agentdb.client.memory.rows import MemoryRow
-    from agentdb.client.metric_recorder import MetricRecorder
+    from agentdb.client.metric.recorder import MetricRecorder
     from agentdb.models import Execution
 
 __all__ = ["Gathering"]

@@ -7,10 +7,10 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any, Final
 
-from agentdb.client.metric_reads import MetricReads
-from agentdb.client.metric_recorder import MetricRecorder
-from agentdb.client.metric_rows import MetricRow, checked_row, point_row
-from agentdb.client.metric_upkeep import MetricUpkeep, Retained, RolledUp
+from agentdb.client.metric.reads import MetricReads
+from agentdb.client.metric.recorder import MetricRecorder
+from agentdb.client.metric.rows import MetricRow, checked_row, point_row
+from agentdb.client.metric.upkeep import MetricUpkeep, Retained, RolledUp
 from agentdb.client.queries import load_queries
 from agentdb.errors import ConflictError, NotFoundError
 from agentdb.models import MetricPoint

@@ -27,7 +27,7 @@ from agentdb import (
     PrismaAgentClient,
     TransactionConflictError,
 )
-from agentdb.client.metric_bins import RELATIVE_ERROR, bin_key
+from agentdb.client.metric.bins import RELATIVE_ERROR, bin_key
 from agentdb.client.queries import load_queries
 from agentdb.postgres import migrate
 from agentdb.postgres.url import parse_url

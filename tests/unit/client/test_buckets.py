@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentdb.client.buckets import BUCKETS, are_full_hours, bucket_edges, is_narrow, time_zone
+from agentdb.client.metric.buckets import BUCKETS, are_full_hours, bucket_edges, is_narrow, time_zone
 from agentdb.errors import InvalidInputError
 
 ZONES = ["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "Australia/Lord_Howe"]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentdb.client.metric_bins import FRACTIONS, RELATIVE_ERROR, bin_key, bin_value, estimated_percentiles
-from agentdb.client.metric_parts import Part, joined, part_of_values
+from agentdb.client.metric.bins import FRACTIONS, RELATIVE_ERROR, bin_key, bin_value, estimated_percentiles
+from agentdb.client.metric.parts import Part, joined, part_of_values
 
 NUMBERS = st.floats(-1e300, 1e300) | st.floats(-1000, 1000) | st.sampled_from([0.0, -0.0, 5e-324, -1e-301, 1.0, -1e300])
 EQUALS = st.builds(lambda value, count: [value] * count, NUMBERS, st.integers(1, 50))

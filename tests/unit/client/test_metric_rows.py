@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentdb import InvalidInputError, MetricPoint
-from agentdb.client.metric_rows import checked_row, point_row
+from agentdb.client.metric.rows import checked_row, point_row
 from agentdb.validation import checked
 
 

@@ -11,7 +11,7 @@ count(*) AS count, {{average}} AS avg, min(m.value) AS min, max(m.value) AS max,
     percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY m.value) AS percentiles
 
 -- fragment: bin_key
--- The bin of a value, as in metric_bins.py.
+-- The bin of a value, as in metric/bins.py.
 CASE WHEN abs(m.value) < '1e-300'::float8 THEN 0
     ELSE sign(m.value)::integer * (40000 + ceil(ln(abs(m.value)) / '0.0198'::float8)::integer) END
 

@@ -11,7 +11,7 @@ from operator import itemgetter
 from types import TracebackType
 from typing import Any, Final, Self
 
-from agentdb.client.metric_rows import MetricRow, checked_row
+from agentdb.client.metric.rows import MetricRow, checked_row
 from agentdb.client.resource import may_pass
 from agentdb.errors import AgentDBError, DatabaseError, NotConnectedError, NotFoundError, QueryTimeoutError
 from agentdb.models import UndeliveredPoints, from_row

@@ -9,8 +9,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from agentdb.client.buckets import are_full_hours, bucket_edges, is_narrow, time_zone
-from agentdb.client.metric_parts import joined, part_of_row
+from agentdb.client.metric.buckets import are_full_hours, bucket_edges, is_narrow, time_zone
+from agentdb.client.metric.parts import joined, part_of_row
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource
 from agentdb.errors import InvalidInputError

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from agentdb.client.metric_parts import joined, part_of_row, part_of_values
+from agentdb.client.metric.parts import joined, part_of_row, part_of_values
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource
 from agentdb.errors import InvalidInputError, NotFoundError, TransactionConflictError

@@ -9,7 +9,7 @@ from itertools import repeat
 from operator import add, mul
 from typing import TYPE_CHECKING, Final
 
-from agentdb.client.metric_bins import bin_key, estimated_percentiles
+from agentdb.client.metric.bins import bin_key, estimated_percentiles
 
 if TYPE_CHECKING:
     from agentdb.postgres.driver import Record
