@@ -104,12 +104,15 @@ def test_killed_and_run_again_it_stores_nothing_twice(database: Database) -> Non
     assert after_kill["notes"] % 500 == 0
     assert second == (facts["notes"], facts["notes"] - after_kill["notes"], after_kill["notes"])
     assert third == (facts["notes"], 0, facts["notes"])
-    assert (facts["names"], facts["embedded"], facts["agents"]) == (facts["notes"], facts["notes"], 1)
+    assert (facts["names"], facts["embedded"], facts["agents"]) == (facts["notes"], facts["notes"], 2)
     best = _best(outs[1])
     assert list(best) == list(ANSWERS) == [each.question for each in QUESTIONS]
     assert [answer for question, answer in best.items() if answer not in ANSWERS[question].split(" or ")] == []
     # Of the question that is misspelt, and of the one with a divided word.
     assert outs[1].count("words alone would find") >= 2
+    # The experiment of both runs together has come to an end, and the curve is there.
+    assert "settled: plain" in outs[1]
+    assert re.search(r"1\.0 │.*\n.*│.*\n", outs[1])
 
 
 def test_shows_what_it_does(database: Database, a_few_modules: list[Source], agentdb: Command) -> None:
@@ -127,10 +130,13 @@ def test_shows_what_it_does(database: Database, a_few_modules: list[Source], age
     ):
         assert text in outcome.out
     for row in (
-        r"agents\s+1",
+        r"agents\s+2",
         r"memories\s+\d+",
-        r"executions\s+10",
-        r"metric points\s+20",
+        r"examiner\s+\d+\s+\d+%",
+        r"librarian\s+10\s+100%",
+        r"look_up\(\)\s+\d+\s+100%",
+        r"plain\s+\d+\s+\d+\s+0\.\d\d\s+\d+%",
+        r"steps of executions\s+\d+",
         r"recall\s+9\s+[\d.]+ ms",
         rf"{_SCORES}  math\.gcd +Greatest",
     ):
