@@ -13,7 +13,7 @@ from tests.acceptance.samples import Sample, samples
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 EXPECTED = {
-    "An agent": "Moby-Dick is shelved in row 7.\n1 recorded\n",
+    "An agent": "Moby-Dick is shelved in row 7.\ncompleted 150 ['store', 'look_up']\n",
     "An agent (2)": "The harbour freezes in January.\n1\n",
 }
 
