@@ -119,7 +119,9 @@ class EnhancedAgentBase(ABC):
             tools = tool_definitions(self)
             registered = await client.agents.register(config)
             await client.tools.register_all(registered.id, tools)
-            await client.executions.sweep_abandoned()  # perhaps its own, from before it was killed
+            # Perhaps its own, from before it was killed; not what runs in this process, which may have been too busy to
+            # say so in time.
+            await client.executions.beat(client.gathering.heartbeats.running)
         except BaseException:
             if owns_client:
                 await client.disconnect()
@@ -199,7 +201,7 @@ class EnhancedAgentBase(ABC):
         Raises:
             AgentDBError: None is running: it is used outside of `execute_task`.
         """
-        execution = None if self._registered is None else running_execution(self._registered.id)
+        execution = None if self._registered is None else running_execution(self._registered)
         if execution is None:
             raise AgentDBError("No task of this agent is running; `agent.execution` is for use within execute_task.")
         return execution

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
+from collections import deque
+from collections.abc import Iterator
 from typing import Any, Final
 
 from pydantic_core import to_jsonable_python
@@ -10,6 +13,7 @@ from pydantic_core import to_jsonable_python
 from agentdb.client.execution.rows import failure_of
 from agentdb.client.execution.running import RunningExecution, current_execution
 from agentdb.client.execution.steps import new_step
+from agentdb.models import Agent
 from agentdb.validation import UnstorableError, json_text, storable_text
 
 __all__ = ["note_attempt", "recordable", "running_execution"]
@@ -18,10 +22,13 @@ __all__ = ["note_attempt", "recordable", "running_execution"]
 _MAX_TEXT_CHARACTERS: Final = sys.maxsize
 
 
-def running_execution(agent_id: str) -> RunningExecution | None:
+def running_execution(agent: Agent) -> RunningExecution | None:
     """Return the innermost running execution of this agent that the calling task is inside of; None outside of one."""
     execution = current_execution()
-    while execution is not None and execution.agent_id != agent_id:
+    # Another organization's agent may have the same id.
+    while execution is not None and (
+        (execution.agent_id, execution.client.organization_id) != (agent.id, agent.organization_id)
+    ):
         execution = execution.parent
     return execution
 
@@ -42,7 +49,7 @@ def note_attempt(
             duration_ms=duration_ms,
             message=failure.error,
             error_type=failure.error_type,
-            data=data,
+            data=json_text(data),
         )
     )
 
@@ -51,8 +58,9 @@ def recordable(value: Any) -> Any:
     """
     Return *value* as JSON that can be stored, whatever it is: recording a task must not make it fail.
 
-    JSON stays as it is. Models, dataclasses, dates, sets and bytes become JSON; of anything else its repr is kept. In
-    texts what PostgreSQL cannot store is replaced, and the replacement marked.
+    JSON stays as it is. Models, dataclasses, dates, sets and bytes become JSON; of anything else its repr is kept, also
+    of generators and files, which would be used up by reading them. In texts what PostgreSQL cannot store is replaced,
+    and the replacement marked.
     """
     try:
         json_text(value)
@@ -63,10 +71,28 @@ def recordable(value: Any) -> Any:
 
 def _made_storable(value: Any) -> Any:
     try:
-        plain = to_jsonable_python(value, fallback=_repr, bytes_mode="base64")
+        plain = to_jsonable_python(_unread(value), fallback=_repr, bytes_mode="base64")
         return _with_storable_texts(plain)
-    except (ValueError, RecursionError):
+    except Exception:  # whatever a serializer or a property of the task's own raises
         return storable_text(_repr(value), _MAX_TEXT_CHARACTERS)
+
+
+def _unread(value: Any) -> Any:
+    """Return *value* with what can be gone through only once replaced by its repr: pydantic would read it up."""
+    if isinstance(value, Iterator):
+        return _repr(value)
+    if isinstance(value, dict):
+        return {key: _unread(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset | deque):
+        return [_unread(item) for item in value]
+    # One of pydantic's own knows best how it is written.
+    if (
+        dataclasses.is_dataclass(value)
+        and not hasattr(value, "__pydantic_serializer__")
+        and not isinstance(value, type)
+    ):
+        return {field.name: _unread(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return value
 
 
 def _with_storable_texts(value: Any) -> Any:

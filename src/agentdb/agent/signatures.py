@@ -7,10 +7,10 @@ import inspect
 from collections.abc import Callable, Mapping
 from inspect import Parameter
 from types import GenericAlias, SimpleNamespace
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, Final, NamedTuple, get_origin, get_type_hints
 from weakref import WeakKeyDictionary
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 __all__ = ["Signature", "signature_of"]
@@ -50,6 +50,10 @@ class Signature(NamedTuple):
         return placed, named
 
 
+# Two different things before Python 3.12.
+_UNPACK: Final = {"typing.Unpack", "typing_extensions.Unpack"}
+# An argument that is not among `**options: Unpack[Options]` is refused, as any other that is unknown.
+_STRICT: Final = ConfigDict(extra="forbid")
 _known: WeakKeyDictionary[Callable[..., Any], Signature] = WeakKeyDictionary()
 
 
@@ -76,12 +80,27 @@ def _made(method: Callable[..., Any]) -> Signature:
     by_place = (Parameter.POSITIONAL_ONLY,) if rest is None else (
         Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD,
     )  # fmt: skip
-    adapter = _adapter([_by_name(parameter, hints) for parameter in parameters])
+    is_unpacked = any(repr(get_origin(hint)) in _UNPACK for hint in hints.values())
+    adapter = _adapter([_by_name(parameter, hints) for parameter in parameters], _STRICT if is_unpacked else None)
     schema = adapter.json_schema(schema_generator=_Schema)
+    if is_unpacked:
+        schema = _unpacked(schema)
     return Signature(adapter, schema, tuple(p.name for p in parameters if p.kind in by_place), rest)
 
 
-def _adapter(parameters: list[Parameter]) -> TypeAdapter[dict[str, Any]]:
+def _unpacked(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return *schema* with what `**options: Unpack[Options]` takes: pydantic says that each argument is an Options."""
+    options = schema["$defs"][schema["additionalProperties"]["$ref"].rpartition("/")[2]]
+    required = [*schema.get("required", []), *options.get("required", [])]
+    return {
+        **schema,
+        "properties": {**schema["properties"], **options["properties"]},
+        **({"required": required} if required else {}),
+        "additionalProperties": False,
+    }
+
+
+def _adapter(parameters: list[Parameter], config: ConfigDict | None) -> TypeAdapter[dict[str, Any]]:
     """Return what checks arguments by their names, and describes them."""
 
     def given(**arguments: Any) -> dict[str, Any]:
@@ -90,7 +109,7 @@ def _adapter(parameters: list[Parameter]) -> TypeAdapter[dict[str, Any]]:
     # Pydantic reads what these say, and not the function; annotations are resolved already.
     given.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     given.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(given)  # type: ignore[arg-type]  # it takes functions, too
+    adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(given, config=config)  # type: ignore[arg-type]  # it takes functions, too
     return adapter
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import logging
@@ -68,9 +69,7 @@ def tool(method: Any = None, *, name: str | None = None, description: str | None
 
 
 def _marked(method: Method, name: str | None, description: str | None) -> Method:
-    # Another decorator's function may return what the method returns without being an `async def` itself.
-    if not (inspect.iscoroutinefunction(method) or inspect.iscoroutinefunction(inspect.unwrap(method))):
-        raise InvalidInputError("tool", f"{getattr(method, '__name__', 'it')} must be an `async def`.")
+    _refuse_no_method(method)
     mark = ToolMark(name or method.__name__, inspect.getdoc(method) if description is None else description)
     names = _ArgumentNames.of(method)
 
@@ -93,6 +92,19 @@ def _marked(method: Method, name: str | None, description: str | None) -> Method
 
     setattr(call, _MARK, mark)
     return call
+
+
+def _refuse_no_method(method: Any) -> None:
+    """Raise InvalidInputError when *method* is none that can be a tool."""
+    called = getattr(method, "__name__", "it")
+    if isinstance(method, staticmethod | classmethod):
+        raise InvalidInputError("tool", f"{called} must be a method of the agent, with self.")
+    if inspect.isasyncgenfunction(method):
+        raise InvalidInputError("tool", f"{called} must return what it has, not yield it: a call has one result.")
+    # What another decorator made may return what the method returns without being an `async def` itself.
+    is_async = inspect.iscoroutinefunction(method) or inspect.iscoroutinefunction(inspect.unwrap(method))
+    if not is_async or not hasattr(method, "__name__"):
+        raise InvalidInputError("tool", f"{called} must be an `async def`.")
 
 
 # The tool that is running, so that the method of a base class that it calls by `super()` is not taken for another call.
@@ -202,6 +214,8 @@ def _holds_iterator(value: Any) -> bool:
         return any(map(_holds_iterator, value.values()))
     if isinstance(value, list | tuple):
         return any(map(_holds_iterator, value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return any(_holds_iterator(getattr(value, field.name)) for field in dataclasses.fields(value))
     return isinstance(value, Iterator)
 
 
@@ -216,11 +230,12 @@ def tools_of(agent: EnhancedAgentBase) -> Iterator[tuple[ToolMark, Method]]:
     attributes = {name: value for base in reversed(kind.__mro__) for name, value in vars(base).items()}
     found: dict[str, tuple[str, object]] = {}
     for attribute, value in attributes.items():
-        mark = getattr(value, _MARK, None)
-        if isinstance(value, staticmethod | classmethod) and isinstance(getattr(value.__func__, _MARK, None), ToolMark):
-            raise InvalidInputError("tool", f"{kind.__name__}.{attribute} must be a method of the agent, with self.")
+        mark = getattr(getattr(value, "__func__", value), _MARK, None)
         if not isinstance(mark, ToolMark):
             continue
+        # A function becomes a method of the instance; a decorator's object without `__get__` does not.
+        if isinstance(value, staticmethod | classmethod) or not hasattr(type(value), "__get__"):
+            raise InvalidInputError("tool", f"{kind.__name__}.{attribute} must be a method of the agent, with self.")
         other, same = found.setdefault(mark.name, (attribute, value))
         if same is not value:
             raise InvalidInputError(
@@ -282,5 +297,8 @@ async def call_tool(agent: EnhancedAgentBase, name: str, arguments: dict[str, An
                 refused = invalid_input(error, "arguments.")
                 recording.note(refused)
                 raise refused from error
+            except Exception as error:  # of a validator of the author's own
+                recording.note(error)
+                raise
             return await method(*args, **kwargs)
     raise NotFoundError("tool", name)

@@ -96,6 +96,7 @@ class PrismaAgentClient:
         self.embedder = embedder
         self.redact = redact
         self._is_shared = False
+        self._transactions: tuple[Transaction, ...] = ()
         self._bind(settings.organization_id, None)
 
     @classmethod
@@ -111,6 +112,8 @@ class PrismaAgentClient:
 
     def _bind(self, organization_id: str, transaction: Transaction | None) -> Self:
         self.organization_id = organization_id
+        # The innermost, after those around it.
+        self._transactions = () if transaction is None else (*self._transactions, transaction)
         self._transaction = transaction
         self._pool: Pool | None = None
         self._driver: Driver
@@ -276,6 +279,11 @@ class PrismaAgentClient:
         return self._transaction is not None
 
     @property
+    def depth(self) -> int:
+        """How many transactions it is in: 0 outside of one, 2 or more in a savepoint."""
+        return len(self._transactions)
+
+    @property
     def prisma(self) -> Prisma:
         """
         The generated Prisma client: every call is bound to the organization and refuses a foreign one.
@@ -296,7 +304,7 @@ class PrismaAgentClient:
         return (
             self.organization_id == other.organization_id
             and self._database.place == other._database.place
-            and other._transaction in (None, self._transaction)
+            and other._transactions == self._transactions[: other.depth]
         )
 
     async def health_check(self) -> HealthReport:

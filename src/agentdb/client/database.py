@@ -167,6 +167,10 @@ class Database:
                 await asyncio.gather(*flushes)
         except TimeoutError:
             logger.warning("some of what had gathered could not be written before the client was closed")
+        recordings = [gathering.recording for gathering in self.gatherings.values()]
+        steps, ends = (sum(getattr(each, name) for each in recordings) for name in ("waiting_steps", "unwritten_ends"))
+        if steps or ends:
+            logger.error("what executions left behind is lost", extra={"steps": steps, "ends": ends})
 
     @property
     def pool(self) -> Pool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import Final
 
 __all__ = ["Deferred"]
@@ -15,8 +16,8 @@ class Deferred:
     """
     Does one kind of work on a task of its own, *delay_seconds* after it is first asked for, one run at a time.
 
-    The task belongs to no caller. Who uses it keeps what there is to do; so asking again before the work begins costs
-    nothing and makes no second run.
+    The task belongs to no caller and runs in an empty context. Who uses it keeps what there is to do; so asking again
+    before the work begins costs nothing and makes no second run; asking while it runs makes another one.
 
     Args:
         work: Does all that there is to do; returns whether something had to be left for later.
@@ -30,10 +31,13 @@ class Deferred:
         self._patience = patience
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        self._is_asked_again = False
 
     def ask(self) -> None:
         """See to it that the work is done soon."""
-        if self._timer is None and self._task is None:
+        if self._task is not None:
+            self._is_asked_again = True
+        elif self._timer is None:
             self._wait()
 
     async def now(self) -> None:
@@ -62,7 +66,8 @@ class Deferred:
         self._timer, self._task = None, None
 
     def _wait(self, times: int = 1) -> None:
-        self._timer = asyncio.get_running_loop().call_later(times * self._delay, self._start)
+        # Else it would keep the context of who asked first, and what that holds, as long as there is something to do.
+        self._timer = asyncio.get_running_loop().call_later(times * self._delay, self._start, context=Context())
 
     def _stop_waiting(self) -> None:
         if self._timer is not None:
@@ -75,9 +80,12 @@ class Deferred:
 
     async def _run(self) -> None:
         is_left = True
+        self._is_asked_again = False
         try:
             is_left = await self._work()
         finally:
             self._task = None
             if is_left:
                 self._wait(self._patience)
+            elif self._is_asked_again:
+                self._wait()

@@ -19,6 +19,7 @@ from agentdb.client.execution.rows import (
     check_model,
     execution_of,
     failure_of,
+    is_same_json,
     kind_of,
     tree_of,
 )
@@ -54,8 +55,9 @@ logger = logging.getLogger("agentdb.client")
 _SQL: Final = load_queries("executions")
 _STATUSES: Final = get_args(ExecutionStatus)
 _MOST_AT_ONCE: Final = 1000
-# A statement takes 256 MB of JSON, and a step may have 256 kB.
+# Ends travel together, and a statement takes 256 MB of JSON.
 _MOST_STEPS_WITH_END: Final = 200
+_MOST_CHARACTERS_WITH_END: Final = 1_000_000
 _LONGEST_SILENCE: Final = 1e9
 
 
@@ -114,8 +116,8 @@ class Executions(ExecutionReports):
         if self._client.in_transaction:
             execution = only_result(await self._writes.start_rows([row]))
         else:
-            execution = await self._client.gathering.starts.put(row)
-        if key is not None and execution.task != parse_json(text):
+            execution = await self._begin(row, is_keyed=key is not None)
+        if key is not None and not is_same_json(execution.task, text):
             raise ConflictError("The idempotency key belongs to another execution.", constraint="agent_executions_pkey")
         if execution.status == "running" and not self._client.in_transaction:
             self._heartbeats.begin(execution.id)
@@ -345,7 +347,7 @@ class Executions(ExecutionReports):
 
     async def beat(self, execution_ids: Sequence[str]) -> builtins.list[str]:
         """Say that executions of this process go on, end what others have abandoned; return those that do go on."""
-        rows = await self._fetch(_SQL["beat"], execution_ids)
+        rows = await self._fetch(_SQL["beat"], execution_ids) if execution_ids else []
         await self.sweep_abandoned()
         return [row["id"] for row in rows]
 
@@ -397,6 +399,16 @@ class Executions(ExecutionReports):
             tokens.reasoning,
         )
 
+    async def _begin(self, row: StartRow, *, is_keyed: bool) -> Execution:
+        try:
+            return await self._client.gathering.starts.put(row)
+        except asyncio.CancelledError as error:
+            if not is_keyed:
+                # It may have travelled with others and begun, and nobody will ever know its id.
+                end = self._row(row.id, "cancelled", None, error, None, None, None, None)
+                self._heartbeats.end_later(row.id, lambda: self._end(end))
+            raise
+
     async def _end(self, row: EndRow, held: Sequence[StepRow] = ()) -> Execution:
         if self._client.in_transaction:
             # Not the steps that wait elsewhere: what is undone here would be lost with it.
@@ -411,10 +423,10 @@ class Executions(ExecutionReports):
     async def _end_with_steps(self, row: EndRow, held: Sequence[StepRow]) -> Execution | None:
         gathering = self._client.gathering
         steps = [*held, *await gathering.journal.take(row.id)]
-        if len(steps) > _MOST_STEPS_WITH_END:
+        if len(steps) > _MOST_STEPS_WITH_END or sum(step.size for step in steps) > _MOST_CHARACTERS_WITH_END:
             gathering.journal.put(steps)
+            steps = []
             await gathering.journal.flush()
-            steps = await gathering.journal.take(row.id)
         try:
             ended = await gathering.ends.put(Ending(row, steps))
         except BaseException:
@@ -437,7 +449,7 @@ class Executions(ExecutionReports):
         if error is None and (refused or failed):
             raise refused or failed  # type: ignore[misc]  # one of them is there
 
-    def _end_of(self, running: RunningExecution, error: BaseException | None) -> tuple[EndRow, AgentDBError | None]:
+    def _end_of(self, running: RunningExecution, error: BaseException | None) -> tuple[EndRow, Exception | None]:
         """Return what *running* ends with; and why, if it is not what was meant."""
         status: ExecutionStatus = "cancelled" if isinstance(error, asyncio.CancelledError) else "failed"
         usage, made = running.usage.total, (running.model, running.cost, running.settings)
@@ -446,20 +458,22 @@ class Executions(ExecutionReports):
                 text = self._client.payloads.json(running.result, "result")
                 return self._row(running.id, "completed", text, None, usage, *made), None
             return self._row(running.id, status, None, error, usage, *made), None
-        except AgentDBError as refused:
+        except Exception as refused:  # what the task has set may raise anything when it is looked at
             cause = refused if error is None else error
             return self._row(running.id, status, None, cause, usage, None, None, None), refused
 
-    async def _record_end(self, running: RunningExecution, end: EndRow) -> AgentDBError | None:
+    async def _record_end(self, running: RunningExecution, end: EndRow) -> Exception | None:
         """Write the end of *running*; return the error that shall be raised if that fails."""
         heartbeats = self._heartbeats
         try:
             await self._end(end, running.held)
-        except AgentDBError as error:
+        except Exception as error:  # whatever it is, it must not hide what the task returned or raised
             heartbeats.failures += 1
-            again = may_pass(error) and not self._client.in_transaction
-            logger.error(  # noqa: TRY400 - the error is named; its traceback would show no more
+            is_ours = isinstance(error, AgentDBError)
+            again = is_ours and may_pass(error) and not self._client.in_transaction
+            logger.error(  # noqa: TRY400 - one of ours is named, and its traceback would show no more
                 "an execution's end could not be recorded",
+                exc_info=not is_ours,
                 extra={"execution_id": running.id, "error": type(error).__name__, "again": again},
             )
             if again:
@@ -474,7 +488,7 @@ class Executions(ExecutionReports):
             await self._journal.flush()
 
 
-def _retrieve(work: asyncio.Future[AgentDBError | None]) -> None:
+def _retrieve(work: asyncio.Future[Exception | None]) -> None:
     """Take note of what *work* raised, so that asyncio does not complain."""
     if not work.cancelled():
         work.exception()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Gathering"]
 
 _PATIENCE_SECONDS: Final = 0.1
+_MOST_EXECUTIONS_AT_ONCE: Final = 100  # reading the answer of a thousand would hold the event loop up for 0.1 s
 
 
 class Gathering:
@@ -49,8 +50,12 @@ class Gathering:
         settings = root.settings
         self.bursts: Bursts[MemoryRow, str] = Bursts(root.memories.store_rows, patience_seconds=_PATIENCE_SECONDS)
         writes = ExecutionWrites(root)
-        self.starts: Bursts[StartRow, Execution] = Bursts(writes.start_rows, patience_seconds=_PATIENCE_SECONDS)
-        self.ends: Bursts[Ending, Execution | None] = Bursts(writes.end_rows, patience_seconds=_PATIENCE_SECONDS)
+        self.starts: Bursts[StartRow, Execution] = Bursts(
+            writes.start_rows, at_most=_MOST_EXECUTIONS_AT_ONCE, patience_seconds=_PATIENCE_SECONDS
+        )
+        self.ends: Bursts[Ending, Execution | None] = Bursts(
+            writes.end_rows, at_most=_MOST_EXECUTIONS_AT_ONCE, patience_seconds=_PATIENCE_SECONDS
+        )
         self.accesses = Accesses(root.memories.count_recalls, settings.flush_seconds)
         self.journal = Journal(Steps(root).write, settings.flush_seconds)
         self.heartbeats = Heartbeats(root.executions.beat, settings.heartbeat_seconds)

@@ -103,7 +103,7 @@ class Metrics(MetricReads, MetricUpkeep):
         Args:
             max_points: Most points that wait in memory, 1 to 1,000,000; `record` waits when there are as many.
             flush_seconds: How long the first of them waits, 0.001 to 60, unless they are many.
-            patience_seconds: How long a database that cannot be reached is waited for, 0.001 to 3600: by `record` when
+            patience_seconds: How long a database that takes nothing is waited for, 0.001 to 3600: by `record` when
                 there is no room, by `flush`, and on leaving the block.
             strict: Whether leaving the block raises a DatabaseError when points could not be recorded.
 
@@ -124,4 +124,5 @@ class Metrics(MetricReads, MetricUpkeep):
 
     async def record_rows(self, rows: Sequence[MetricRow]) -> None:
         """Record rows that are checked; one whose id is there already is left as it is. What a recorder sends."""
-        await self._retried(lambda: self._execute(_SQL["record_gathered"], *zip(*rows, strict=True)))
+        agent_id = rows[0][1]  # which an error names: a recorder tries agents apart until it is the only one
+        await self._retried(lambda: self._execute(_SQL["record_gathered"], *zip(*rows, strict=True), agent=agent_id))

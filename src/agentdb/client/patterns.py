@@ -123,17 +123,22 @@ class Patterns(PatternLife, PatternRecognition):
             The pattern with its new evidence.
 
         Raises:
-            NotFoundError: There is no such pattern.
+            NotFoundError: There is no such pattern or execution.
             ConflictError: The idempotency key belongs to another outcome.
+            InvalidInputError: *success* is neither True nor False, or the key does not fit.
         """
         known = known_uuid("pattern", pattern_id)
         key = None if idempotency_key is None else check_text(idempotency_key, "idempotency_key")
         id = uuid7_text() if key is None else str(keyed_uuid(str(known), key))
         execution = running_id(self._client) if execution_id is None else str(known_uuid("execution", execution_id))
-        worked = bool(success)
-        rows = await self._retried(lambda: self._fetch(_SQL["outcome"], known, id, worked, execution))
+        worked, is_named = check_flag(success, "success"), execution_id is not None
+        rows = await self._retried(
+            lambda: self._fetch(_SQL["outcome"], known, id, worked, execution, is_named, pattern=pattern_id)
+        )
         if not rows:
             raise NotFoundError("pattern", pattern_id)
+        if not rows[0]["execution_known"] and rows[0]["recorded"] is None:
+            raise NotFoundError("execution", str(execution_id))
         if rows[0]["recorded"] not in (None, worked):
             raise ConflictError("The idempotency key belongs to another outcome.", constraint="learning_outcomes_pkey")
         return read_pattern(rows[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from agentdb.client.queries import load_queries
@@ -21,7 +21,9 @@ __all__ = ["Amount", "Prices", "check_price"]
 Amount: TypeAlias = Decimal | int | float | str
 
 _SQL: Final = load_queries("prices")
-_DECIMALS: Final = 10
+_LAST_DECIMAL: Final = Decimal("1e-10")
+# Whatever context the caller has set.
+_ROUNDING: Final = Context(prec=40, traps=[])
 
 
 class Prices(Resource):
@@ -135,8 +137,7 @@ def check_price(price: Amount | None, field: str) -> Decimal | None:
         amount = Decimal("NaN")
     if not (amount.is_finite() and 0 <= amount < 10**10):
         raise InvalidInputError(field, "expected US dollars for a million tokens: 0 to below 10,000,000,000.")
-    exponent = amount.normalize().as_tuple().exponent
-    if isinstance(exponent, int) and -exponent > _DECIMALS:
+    if amount.quantize(_LAST_DECIMAL, context=_ROUNDING) != amount:
         raise InvalidInputError(field, "expected at most ten decimals.")
     return amount
 

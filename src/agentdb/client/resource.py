@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agentdb.client.client import PrismaAgentClient
     from agentdb.postgres.driver import Record
 
-__all__ = ["Resource", "in_halves", "known_uuid", "may_pass", "only_result", "refusal", "unknown_agent"]
+__all__ = ["Resource", "blames_a_row", "in_halves", "known_uuid", "may_pass", "only_result", "refusal", "unknown_agent"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -147,7 +147,7 @@ def refusal(error: DatabaseError, named: dict[str, Any]) -> AgentDBError | None:
     if error.sqlstate == "23514":
         field = constraint.removeprefix(f"{error.table}_").removesuffix("_check")
         return InvalidInputError(field, "is outside of what the database takes.")
-    if error.sqlstate == "54000":
+    if error.sqlstate == "54000" and constraint:  # the index; without one it is another limit of the server
         # A row of an index holds 2.7 kB; a metric's organization, agent and name can be more at four bytes a character.
         return InvalidInputError("name", "is too long to be indexed together with the agent's id; make it shorter.")
     return None
@@ -165,7 +165,7 @@ async def in_halves(
     try:
         return [*await send(items)]
     except AgentDBError as error:
-        if len(items) == 1 or not _blames_a_row(error):
+        if len(items) == 1 or not blames_a_row(error):
             return [error] * len(items)
     middle = len(items) // 2
     return [*await in_halves(items[:middle], send), *await in_halves(items[middle:], send)]
@@ -179,14 +179,15 @@ def only_result(results: Sequence[R | BaseException]) -> R:
     return result
 
 
-def _blames_a_row(error: AgentDBError) -> bool:
-    """Whether the database refused what it was given, rather than not having been reached or asked in time."""
+def blames_a_row(error: AgentDBError) -> bool:
+    """Return whether the database refused what it was given, rather than not having been reached or asked in time."""
     if isinstance(error, NotConnectedError):
         return False
-    return not isinstance(error, DatabaseError) or (error.sqlstate or "")[:2] in ("22", "23", "54")
+    # P0: a trigger of somebody else's raised it
+    return not isinstance(error, DatabaseError) or (error.sqlstate or "")[:2] in ("22", "23", "54", "P0")
 
 
-def may_pass(error: AgentDBError) -> bool:
+def may_pass(error: Exception) -> bool:
     """Return whether a write that lands once, however often it is sent, may succeed if it is sent again."""
     return isinstance(error, ConnectionFailedError | CommitUnknownError) or (
         isinstance(error, DatabaseError) and error.is_transient

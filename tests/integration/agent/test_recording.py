@@ -18,6 +18,7 @@ from agentdb import (
     InvalidInputError,
     PrismaAgentClient,
     RetryPolicy,
+    Settings,
     TaskTimeoutError,
     TokenUsage,
     tool,
@@ -221,8 +222,6 @@ async def test_health_tells_of_agent_and_database(client: PrismaAgentClient) -> 
 
 async def test_tools_add_no_round_trip_to_a_task(roundtrips: Wire, database_url: str) -> None:
     """Start and end, however many tools are called."""
-    from agentdb import Settings
-
     settings = Settings(organization_id="acme", database_url=roundtrips.url(database_url), flush_seconds=600)
     async with PrismaAgentClient(settings=settings) as client:
         crew = Crew(0)
@@ -232,6 +231,49 @@ async def test_tools_add_no_round_trip_to_a_task(roundtrips: Wire, database_url:
             await crew.execute_task(1)
 
     assert count.trips == 2
+
+
+async def test_agents_of_two_organizations_may_share_an_id(client: PrismaAgentClient) -> None:
+    """Each one's execution is its own, also when one is called by the other."""
+
+    class Caller(EnhancedAgentBase):
+        def __init__(self) -> None:
+            super().__init__(AgentConfig(name="caller", category="SUPPORT", id="same"))
+
+        async def execute_task(self, task: EnhancedAgentBase | None) -> None:
+            if task is None:
+                caller.execution.usage.add(input=5)
+            else:
+                await task.execute_task(None)
+
+        def get_capabilities(self) -> list[str]:
+            return []
+
+    elsewhere = client.for_organization("elsewhere")
+    caller, called = Caller(), Caller()
+    await caller.initialize(client)
+    await called.initialize(elsewhere)
+
+    await caller.execute_task(called)
+
+    assert (await only_tree(client)).execution.usage == TokenUsage(input=5)
+    assert (await only_tree(elsewhere)).execution.usage == TokenUsage()
+
+
+async def test_an_agent_that_starts_spares_what_runs_beside_it(database_url: str) -> None:
+    """Work that held the event loop up has kept the others from saying that they go on."""
+    settings = Settings(
+        organization_id="acme", database_url=database_url, heartbeat_seconds=600, abandoned_after_seconds=0.5
+    )
+    async with PrismaAgentClient(settings=settings) as client:
+        worker = Worker()
+        await worker.initialize(client)
+        running = asyncio.create_task(worker.execute_task({"outcomes": [1.2]}))
+        await asyncio.sleep(0.6)
+        await Worker("another").initialize(client)
+        await running
+
+        assert (await only_tree(client)).execution.status == "completed"
 
 
 @dataclass

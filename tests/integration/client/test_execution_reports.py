@@ -369,6 +369,30 @@ async def test_several_may_delete_at_once(client: PrismaAgentClient, past: Past)
     assert await past.count() == 0
 
 
+async def test_it_ends_though_something_always_ends(client: PrismaAgentClient, agent: Agent, past: Past) -> None:
+    """What ends while it deletes is the next call's: else it would go on as long as anybody works."""
+    for _ in range(3):
+        await past.add()
+        await past.call(1)
+    fetch, execute = client.executions._fetch, client.executions._execute
+
+    async def fetch_and_work(sql: str, *arguments: object, **named: str | None) -> Any:
+        rows = await fetch(sql, *arguments, **named)
+        await client.executions.finish((await client.executions.start(agent.id, 1)).id)
+        return rows
+
+    async def execute_and_work(sql: str, *arguments: object, **named: str | None) -> int:
+        count = await execute(sql, *arguments, **named)
+        await past.call(0.5)
+        return count
+
+    executions = type(client.executions)(client)
+    executions._fetch, executions._execute = fetch_and_work, execute_and_work  # type: ignore[method-assign]
+
+    async with asyncio.timeout(10):
+        assert await executions.retain(0) == (3, 3)
+
+
 async def test_what_is_called_at_the_same_moment_is_not_lost(
     client: PrismaAgentClient, agent: Agent, past: Past
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import decimal
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest_asyncio
 
 from agentdb import (
     Agent,
+    AgentConfig,
     AgentDBError,
     ConflictError,
     InvalidInputError,
@@ -20,7 +22,9 @@ from agentdb import (
     PrismaAgentClient,
     Settings,
     Step,
+    TokenUsage,
 )
+from agentdb.client.execution.running import RunningExecution
 from tests.waiting import until
 from tests.wire import Wire
 
@@ -180,10 +184,67 @@ async def test_lines_that_cannot_be_added(
         assert caught.value.field == field
 
     assert (await client.executions.tree(running.id)).steps == []
+    wrongs: list[Any] = [[1], 5, "text", [("a", 1)]]
+    for wrong in wrongs:
+        with pytest.raises(InvalidInputError, match="data"):
+            await client.executions.log(running.id, "line", data=wrong)
     with pytest.raises(NotFoundError):
         await client.executions.log(UNKNOWN, "line")
     with pytest.raises(NotFoundError):
         await client.for_organization("other").executions.log(running.id, "line")
+
+
+async def test_any_thread_may_add(client: PrismaAgentClient, agent: Agent) -> None:
+    """What is not async runs in one, and tells of itself all the same; tokens are counted exactly."""
+
+    def work(running: RunningExecution) -> None:
+        running.log("from a thread")
+        for _ in range(500):
+            running.usage.add(input=1)
+
+    def work_with_a_loop(running: RunningExecution) -> None:
+        async def inside() -> None:
+            running.log("from another loop")
+
+        asyncio.run(inside())
+
+    async with client.executions.track(agent.id, 1) as running:
+        await asyncio.gather(*(asyncio.to_thread(work, running) for _ in range(4)))
+        await asyncio.to_thread(work_with_a_loop, running)
+        running.log("from here")
+
+    tree = await client.executions.tree(running.id)
+    assert [step.message for step in tree.steps] == ["from a thread"] * 4 + ["from another loop", "from here"]
+    assert tree.execution.usage == TokenUsage(input=2000)
+
+
+def test_a_thread_that_outlives_the_loop_is_not_bothered(database_url: str) -> None:
+    """There is nobody left to write what it logs."""
+
+    async def left() -> RunningExecution:
+        async with PrismaAgentClient(database_url, "acme") as client:
+            scout = await client.agents.register(AgentConfig(name="scout", category="SUPPORT"))
+            async with client.executions.track(scout.id, 1) as running:
+                return running
+
+    asyncio.run(left()).log("late")
+
+
+async def test_a_trail_may_be_large(client: PrismaAgentClient, agent: Agent) -> None:
+    """More than an array of the database holds, 256 MB: it is written and read, in parts that are bounded."""
+    line = "x" * 100_000
+    async with client.executions.track(agent.id, 1) as running:
+        for number in range(1100):
+            running.log(line, number=number, more=line, still_more=line[:60_000])
+            if number % 50 == 0:
+                await asyncio.sleep(0)
+
+    steps = (await client.executions.tree(running.id)).steps
+
+    assert [step.data["number"] for step in steps] == list(range(1100))
+    assert sum(len(step.message or "") + len(step.data["more"]) + 60_000 for step in steps) > 2**28
+    recording = (await client.health_check()).recording
+    assert (recording.waiting_steps, recording.lost_steps, recording.failures) == (0, 0, 0)
 
 
 async def test_a_step_is_never_changed(client: PrismaAgentClient, agent: Agent, database_url: str) -> None:
@@ -270,6 +331,43 @@ async def test_settings_that_are_not_json(client: PrismaAgentClient, agent: Agen
         await work(True)
     newest, older = await client.executions.list()
     assert (newest.error_type, older.error_type) == ("KeyError", "agentdb.errors.InvalidInputError")
+
+
+async def test_nothing_that_a_task_sets_hides_how_it_ended(client: PrismaAgentClient, agent: Agent) -> None:
+    """Not even what raises when it is looked at."""
+
+    class Hostile(dict[str, Any]):
+        def items(self) -> Any:
+            raise OSError("hostile")
+
+        keys = __iter__ = items
+
+    async def work(**values: Any) -> None:
+        async with client.executions.track(agent.id, 1) as running:
+            running.usage.add(input=3)
+            with pytest.raises(InvalidInputError):
+                running.usage.add(output=2**63 - 1, input=2**63 - 1)
+            with pytest.raises(AttributeError):
+                running.usage = TokenUsage(input=5)  # type: ignore[misc, assignment]
+            for name, value in values.items():
+                setattr(running, name, value)
+            raise KeyError("mine")
+
+    odd: list[dict[str, Any]] = [
+        {"settings": Hostile(a=1)},
+        {"settings": None},
+        {"cost": object()},
+        {"cost": decimal.Decimal("sNaN")},
+        {"model": 5},
+        {"result": Hostile(a=1)},
+    ]
+    for values in odd:
+        with pytest.raises(KeyError):
+            await work(**values)
+
+    found = await client.executions.list()
+    kept = [(each.status, each.error_type, each.usage.input) for each in found]
+    assert kept == [("failed", "KeyError", 3)] * len(odd)
 
 
 class TestHeartbeats:
@@ -382,6 +480,40 @@ class TestWhenRecordingFails:
             tree = await client.executions.tree(running.id)
             assert (tree.execution.result, told(tree.steps)) == ("kept", [("log", "info", "kept, too")])
             assert (await client.health_check()).recording.unwritten_ends == 0
+
+    async def test_what_is_lost_when_the_client_is_closed_is_told(
+        self, database_url: str, admin_url: str, agent: Agent, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """There is no later then; the execution will be taken for abandoned."""
+        url = f"{database_url}&options=-c%20lock_timeout%3D50"
+        settings = Settings(organization_id="acme", database_url=url, heartbeat_seconds=600, flush_seconds=600)
+        blocker = await asyncpg.connect(admin_url)
+        async with PrismaAgentClient(settings=settings) as client:
+            async with client.executions.track(agent.id, 1) as running:
+                running.log("lost")
+                await blocker.execute("BEGIN; LOCK TABLE agent_executions IN ACCESS EXCLUSIVE MODE")
+            assert "is lost" not in caplog.text
+        await blocker.close()
+
+        (record,) = [record for record in caplog.records if "is lost" in record.message]
+        assert (record.steps, record.ends) == (1, 1)  # type: ignore[attr-defined]
+
+    async def test_a_failure_that_nobody_foresaw_hides_nothing(
+        self, client: PrismaAgentClient, agent: Agent, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is logged and counted like any other."""
+
+        async def fails(item: Any) -> Any:
+            raise RuntimeError("unforeseen")
+
+        async def work() -> str:
+            async with client.executions.track(agent.id, 1):
+                monkeypatch.setattr(client.gathering.ends, "put", fails)
+            return "done"
+
+        assert await work() == "done"
+        assert (await client.health_check()).recording.failures == 1
+        assert "unforeseen" in caplog.text
 
     async def test_strict_recording_raises(self, database_url: str, agent: Agent) -> None:
         """But never in place of the block's own exception."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import asyncpg
 import pytest
 
 from agentdb import (
@@ -15,10 +16,12 @@ from agentdb import (
     ConflictError,
     Execution,
     InvalidInputError,
+    MemoryEntry,
     NotFoundError,
     PrismaAgentClient,
     TokenUsage,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.postgres
 
@@ -184,6 +187,110 @@ async def test_a_retried_start_begins_one(client: PrismaAgentClient, agent: Agen
         await client.executions.start(agent.id, {"n": 2}, idempotency_key="k")
 
 
+@pytest.mark.parametrize("task", [1e23, {"n": [1.5e300, -0.0]}, 5e-324, 2**70, 0.1, "1e23"])
+async def test_a_start_is_retried_whatever_its_numbers(client: PrismaAgentClient, agent: Agent, task: Any) -> None:
+    """The database writes 1e23 out, and what it gives back equals no float."""
+    first = await client.executions.start(agent.id, task, idempotency_key="k")
+
+    assert (await client.executions.start(agent.id, task, idempotency_key="k")).id == first.id
+    with pytest.raises(ConflictError):
+        await client.executions.start(agent.id, [task], idempotency_key="k")
+
+
+async def test_of_a_burst_only_those_at_fault_fail(client: PrismaAgentClient, agent: Agent) -> None:
+    """Each with the error that it would have alone."""
+    unknown = "01a204bf-38e6-7c72-a0e5-6526c4d1d84c"
+
+    async def run(number: int) -> Execution:
+        if number % 97 == 0:
+            return await client.executions.start("nobody", number)
+        if number % 89 == 0:
+            return await client.executions.start(agent.id, number, parent_id=unknown)
+        begun = await client.executions.start(agent.id, number)
+        return await client.executions.finish(begun.id, number)
+
+    ended = await asyncio.gather(*(run(number) for number in range(1500)), return_exceptions=True)
+
+    for number, outcome in enumerate(ended):
+        if number % 97 == 0 or number % 89 == 0:
+            assert isinstance(outcome, NotFoundError)
+            assert (outcome.entity, outcome.id) == (("agent", "nobody") if number % 97 == 0 else ("execution", unknown))
+        else:
+            assert isinstance(outcome, Execution)
+            assert outcome.result == number
+
+
+async def test_many_end_the_same_at_once(client: PrismaAgentClient, agent: Agent, database_url: str) -> None:
+    """From two clients in different orders: each ends once, the others are told so."""
+    ids = [(await client.executions.start(agent.id, number)).id for number in range(50)]
+    async with PrismaAgentClient(database_url, "acme") as other:
+        outcomes = await asyncio.gather(
+            *(client.executions.finish(id) for id in ids),
+            *(other.executions.finish(id) for id in reversed(ids)),
+            *(other.executions.fail(id, "x") for id in ids),
+            return_exceptions=True,
+        )
+
+    ended = [outcome.id for outcome in outcomes if isinstance(outcome, Execution)]
+    assert sorted(ended) == sorted(ids)
+    assert {type(outcome) for outcome in outcomes} == {Execution, ConflictError}
+
+
+async def test_one_that_is_cancelled_while_it_begins_is_cancelled(
+    client: PrismaAgentClient, agent: Agent, admin_url: str
+) -> None:
+    """It travels with others and begins all the same; nobody knows its id, and it must not stay running."""
+    blocker = await asyncpg.connect(admin_url)
+    await blocker.execute("BEGIN; LOCK TABLE agent_executions IN ACCESS EXCLUSIVE MODE")
+
+    async def work(name: str) -> None:
+        async with client.executions.track(agent.id, name):
+            pass
+
+    async def waits(count: int) -> bool:
+        sql = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'agent_executions'::regclass"
+        return bool(await blocker.fetchval(sql) >= count)
+
+    tasks = [asyncio.create_task(work(name)) for name in ("alone", "cancelled", "with it")]
+    await until(lambda: waits(2))  # the first alone; then, when that takes too long, the others together
+    tasks[1].cancel()
+    await asyncio.sleep(0)
+    await blocker.execute("ROLLBACK")
+    await blocker.close()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [type(None), asyncio.CancelledError, type(None)]
+
+    await client.gathering.heartbeats.flush()
+
+    found = {execution.task: execution.status for execution in await client.executions.list()}
+    assert found == {"alone": "completed", "cancelled": "cancelled", "with it": "completed"}
+
+
+async def test_a_block_may_be_left_in_another_task(client: PrismaAgentClient, agent: Agent) -> None:
+    """As a fixture of a test is, or an AsyncExitStack."""
+    block = client.executions.track(agent.id, 1)
+    running = await asyncio.create_task(block.__aenter__())
+    await asyncio.create_task(block.__aexit__(None, None, None))
+
+    assert (await client.executions.get(running.id)).status == "completed"
+    assert (await client.executions.start(agent.id, 2)).parent_id is None
+
+
+async def test_a_savepoint_is_inside(client: PrismaAgentClient, agent: Agent) -> None:
+    """What runs in the transaction around it is the parent; what is stored in it is a step that may be undone."""
+    async with client.transaction() as transaction, transaction.executions.track(agent.id, 1) as outer:
+        async with transaction.transaction() as savepoint:
+            child = await savepoint.executions.start(agent.id, 2)
+            await savepoint.memories.store(MemoryEntry(agent_id=agent.id, content="x"))
+        async with transaction.transaction() as second, second.executions.track(agent.id, 3):
+            assert (await transaction.executions.start(agent.id, 4)).parent_id is None  # it must not refer into it
+        assert (await client.executions.start(agent.id, 5)).parent_id is None
+
+    assert child.parent_id == outer.id
+    (step,) = (await client.executions.tree(outer.id)).steps
+    assert (step.name, step.data["in_transaction"]) == ("store", True)
+
+
 async def test_lists_narrow(client: PrismaAgentClient, agent: Agent) -> None:
     """Newest first."""
     running, done = [await client.executions.start(agent.id, n) for n in range(2)]
@@ -214,6 +321,7 @@ async def test_lists_narrow(client: PrismaAgentClient, agent: Agent) -> None:
         ({"usage": {"input": 1}}, "usage"),
         ({"usage": 0}, "usage"),
         ({"model": ""}, "model"),
+        ({"cost": "9999999999.99999999995"}, "cost"),
     ],
 )
 async def test_what_cannot_be_recorded(

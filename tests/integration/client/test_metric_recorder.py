@@ -8,7 +8,7 @@ import math
 import random
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,7 +25,9 @@ from agentdb import (
     MetricRecorder,
     NotConnectedError,
     PrismaAgentClient,
+    QueryTimeoutError,
 )
+from agentdb.client.metric.rows import MetricRow
 from agentdb.postgres.url import parse_url
 from tests.conftest import Database
 
@@ -276,6 +278,116 @@ async def test_a_recorder_recovers_after_a_long_outage(
     assert recorder.undelivered.count == 10
 
 
+async def test_a_database_that_answers_nothing_stops_nobody(
+    client: PrismaAgentClient, agent: Agent, admin_url: str
+) -> None:
+    """A locked table is waited for as long as one that cannot be reached; the error is that of the wait."""
+    owner = await asyncpg.connect(**parse_url(admin_url).connect_arguments())
+    recorder = client.metrics.recorder(max_points=10, flush_seconds=0.01, patience_seconds=0.2)
+    try:
+        async with asyncio.timeout(20), recorder:
+            await recorder.record("nobody", "m", 0)
+            await recorder.flush()
+            async with owner.transaction():
+                await owner.execute("LOCK TABLE agent_metrics IN ACCESS EXCLUSIVE MODE")
+                for n in range(15):
+                    await recorder.record(agent.id, "m", n)
+                with pytest.raises(QueryTimeoutError):
+                    await recorder.flush()
+            await until_recorded(recorder)
+            await recorder.record(agent.id, "m", 100)
+    finally:
+        await owner.close()
+    assert recorder.undelivered.reasons == {"NotFoundError": 1, "QueryTimeoutError": 5}
+    assert await stored(client) == [*range(10), 100]
+
+
+async def test_a_database_that_takes_nothing_is_waited_for(
+    client: PrismaAgentClient, agent: Agent, admin_url: str
+) -> None:
+    """No point is at fault when all are refused alike, as by a server that may only be read."""
+    owner = await asyncpg.connect(**parse_url(admin_url).connect_arguments())
+    try:
+        async with client.metrics.recorder(flush_seconds=0.01) as recorder:
+            await owner.execute("REVOKE INSERT ON agent_metrics FROM agentdb_app")
+            for n in range(50):
+                await recorder.record(agent.id, "m", n)
+            await asyncio.sleep(0.2)
+            await owner.execute("GRANT INSERT ON agent_metrics TO agentdb_app")
+    finally:
+        await owner.close()
+    assert recorder.undelivered.count == 0
+    assert await stored(client) == [*range(50)]
+
+
+async def test_a_few_agents_at_fault_are_found_in_a_few_steps(client: PrismaAgentClient) -> None:
+    """Among hundreds; the last error names one."""
+    statements: list[int] = []
+
+    async def write(rows: Sequence[MetricRow]) -> None:
+        statements.append(len(rows))
+        await client.metrics.record_rows(rows)
+
+    for n in range(200):
+        await client.agents.register(AgentConfig(name=f"agent-{n}", category="SUPPORT", id=f"agent-{n}"))
+    options: dict[str, Any] = {"max_points": 1000, "flush_seconds": 60, "patience_seconds": 9, "strict": False}
+    async with MetricRecorder(write, set(), **options) as recorder:
+        for n in range(400):
+            await recorder.record(f"agent-{n % 201}", "m", n)
+    assert len(statements) < 30
+    assert len(await stored(client)) == 399
+    assert recorder.undelivered.reasons == {"NotFoundError": 1}
+    assert "'agent-200'" in (recorder.undelivered.last_error or "")
+
+
+async def test_points_that_come_while_others_are_sent_gather_anew() -> None:
+    """They do not follow one by one: a steady stream leaves in few statements."""
+    sent: list[int] = []
+
+    async def write(rows: Sequence[MetricRow]) -> None:
+        sent.append(len(rows))
+        if len(sent) == 1:
+            await recorder.record("a", "m", 1)
+
+    options: dict[str, Any] = {"max_points": 100, "flush_seconds": 60, "patience_seconds": 9, "strict": False}
+    recorder = MetricRecorder(write, set(), **options)
+    async with recorder:
+        await recorder.record("a", "m", 1)
+        await recorder.flush()
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert sent == [1]
+        assert len(recorder) == 1
+        await recorder.flush()
+        assert sent == [1, 1]
+
+
+async def test_a_task_that_others_cancel_begins_again(client: PrismaAgentClient, agent: Agent) -> None:
+    """Its points wait, and leave with those that come."""
+    others = asyncio.all_tasks()
+    async with client.metrics.recorder(flush_seconds=0.05) as recorder:
+        for n in range(3):
+            await recorder.record(agent.id, "m", n)
+            await asyncio.sleep(0)
+            for task in asyncio.all_tasks() - others:
+                task.cancel()
+            await asyncio.sleep(0)
+        await recorder.record(agent.id, "m", 3)
+        await until_recorded(recorder)
+        assert await stored(client) == [0, 1, 2, 3]
+
+
+async def test_a_recorder_belongs_to_an_event_loop(client: PrismaAgentClient, agent: Agent) -> None:
+    """Used in another one it raises, takes nothing and goes on working in its own."""
+    async with client.metrics.recorder(flush_seconds=60) as recorder:
+        uses = (lambda: recorder.record(agent.id, "m", 1), recorder.flush, recorder.close)
+        for use in uses:
+            with pytest.raises(NotConnectedError, match="another event loop"):
+                await asyncio.to_thread(asyncio.run, use())
+        await recorder.record(agent.id, "m", 2)
+    assert await stored(client) == [2]
+
+
 async def test_closing_the_client_records_what_was_taken(
     database_url: str, client: PrismaAgentClient, agent: Agent
 ) -> None:
@@ -391,3 +503,36 @@ def test_a_recorder_is_true_when_it_is_empty() -> None:
     recorder = MetricRecorder(nothing, set(), max_points=1, flush_seconds=1, patience_seconds=1, strict=False)
     assert recorder
     assert len(recorder) == 0
+
+
+@pytest.mark.parametrize("is_ended", [True, False])
+def test_points_of_an_event_loop_that_has_gone_are_counted(is_ended: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """When it is found out, for nobody can record them any more; who waited for room or a flush is gone, too."""
+
+    async def nothing(_: object) -> None:
+        await asyncio.sleep(60)
+
+    recorder = MetricRecorder(nothing, set(), max_points=2, flush_seconds=60, patience_seconds=60, strict=False)
+
+    async def leave_open() -> None:
+        await recorder.__aenter__()
+        for n in range(2):
+            await recorder.record("a", "m", n)
+        asyncio.get_running_loop().create_task(recorder.record("a", "m", 2))
+        asyncio.get_running_loop().create_task(recorder.flush())
+        await asyncio.sleep(0.01)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(leave_open())
+    if is_ended:
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.wait(tasks))
+    loop.close()
+
+    recorder.forget()
+
+    assert recorder.undelivered.reasons == {"NotConnectedError": 2}
+    assert len(recorder) == 0
+    assert caplog.records[-1].message == "metric points were not recorded"

@@ -111,13 +111,49 @@ async def test_a_retried_outcome_counts_once(client: PrismaAgentClient, agent: A
 async def test_an_outcome_belongs_to_the_running_execution(client: PrismaAgentClient, agent: Agent) -> None:
     """To another one when it is named, to none outside of one."""
     pattern = await client.patterns.record(agent.id, "prompt", "x")
+    other = await client.executions.start(agent.id, "other task")
     await client.patterns.outcome(pattern.id, True)
     async with client.executions.track(agent.id, "task") as execution:
         await client.patterns.outcome(pattern.id, True)
-        await client.patterns.outcome(pattern.id, True, execution_id=UNKNOWN)
+        await client.patterns.outcome(pattern.id, True, execution_id=other.id)
 
     rows = await client.driver.fetch("SELECT execution_id::text FROM learning_outcomes ORDER BY at, id")
-    assert [row[0] for row in rows] == [None, execution.id, UNKNOWN]
+    assert [row[0] for row in rows] == [None, execution.id, other.id]
+
+
+async def test_an_outcome_of_no_execution_counts_nothing(client: PrismaAgentClient, agent: Agent) -> None:
+    """Neither of an unknown nor of another organization's."""
+    pattern = await client.patterns.record(agent.id, "prompt", "x")
+    neighbour = client.for_organization("neighbour")
+    await neighbour.agents.register(AgentConfig(id=agent.id, name="same", category="SUPPORT"))
+    foreign = await neighbour.executions.start(agent.id, "task")
+
+    for id in (UNKNOWN, foreign.id, "none"):
+        with pytest.raises(NotFoundError, match=f"No execution '{id}'"):
+            await client.patterns.outcome(pattern.id, True, execution_id=id)
+    assert (await client.patterns.get(pattern.id)).trials == 0
+    assert await _count(client, "learning_outcomes") == 0
+
+
+@pytest.mark.parametrize("success", [None, 1, "false", float("nan"), []])
+async def test_an_outcome_is_true_or_false(client: PrismaAgentClient, agent: Agent, success: Any) -> None:
+    """What may mean either is refused: "false" would count as a success."""
+    pattern = await client.patterns.record(agent.id, "prompt", "x")
+    with pytest.raises(InvalidInputError) as caught:
+        await client.patterns.outcome(pattern.id, success)
+    assert caught.value.field == "success"
+    assert (await client.patterns.get(pattern.id)).trials == 0
+
+
+async def test_an_outcome_of_a_pattern_that_is_just_deleted(client: PrismaAgentClient, agent: Agent) -> None:
+    """It is not found, by its id."""
+    pattern = await client.patterns.record(agent.id, "prompt", "x")
+    async with client.transaction() as tx:
+        await tx.agents.delete(agent.id)
+        outcome = asyncio.create_task(client.patterns.outcome(pattern.id, True))
+        await asyncio.sleep(0.1)
+    with pytest.raises(NotFoundError, match=pattern.id):
+        await outcome
 
 
 async def test_an_outcome_that_fails_counts_nothing(client: PrismaAgentClient, agent: Agent) -> None:

@@ -288,6 +288,57 @@ async def test_what_is_counted_is_right(client: PrismaAgentClient, agent: Agent)
     assert found == expected
 
 
+async def test_medians_are_right(client: PrismaAgentClient, agent: Agent) -> None:
+    """Of those with and of those without each factor, against sorting by hand, with ties, gaps and repeated calls."""
+    chance = Random(4)
+    runs = [
+        Run(
+            agent.id,
+            chance.choice(["a", None]),
+            status=chance.choice(["completed", "completed", "failed"]),
+            model=chance.choice(["m", "n", None]),
+            settings={"x": chance.choice([1, 1.0, 2.5, "1", True]), "tool": chance.choice("pé")},
+            ms=float(chance.choice([1, 2, 2, 3, 5, 8, chance.randrange(1, 99)])),
+            cost=chance.choice([None, 0.0, 0.25, 0.5]),
+            tools=[chance.choice("pqr") for _ in range(chance.randrange(4))],
+        )
+        for _ in range(199)
+    ]
+    await _record(client, runs)
+
+    factors: list[tuple[str, str, str, str | None]] = []
+    for kind in ("a", ""):
+        factors += [(kind, "tool", tool, None) for tool in "pqr"]
+        factors += [(kind, "model", "model", f'"{model}"') for model in "mn"]
+        factors += [(kind, "setting", "x", value) for value in ("1", "2.5", '"1"', "true")]
+        factors += [(kind, "setting", "tool", '"é"')]
+    columns = [[agent.id] * len(factors), *map(list, zip(*factors, strict=True))]
+    rows = await client.driver.fetch(
+        load_queries("recognition")["medians"], (client.organization_id, None, NOW - timedelta(days=2), *columns)
+    )
+
+    found = {(row["place"], row["is_cost"]): (row["median"], row["other_median"]) for row in rows}
+    expected = {}
+    for place, (kind, factor, name, value) in enumerate(factors):
+        pool = [run for run in runs if (run.kind or "") == kind and (run.model or factor != "model")]
+        for is_cost in (False, True):
+            sides: tuple[list[float], list[float]] = [], []
+            for run in pool:
+                amount = run.cost if is_cost else run.ms if run.status == "completed" else None
+                if amount is not None:
+                    sides[not _has(run, factor, name, value)].append(amount)
+            expected[place, is_cost] = tuple(map(statistics.median, sides))
+    assert found == expected
+
+
+def _has(run: Run, factor: str, name: str, value: str | None) -> bool:
+    if factor == "tool":
+        return name in run.tools
+    its = run.model if factor == "model" else run.settings[name]
+    # 1.0 is 1 to the database
+    return value == json.dumps(1 if its == 1 and its is not True else its, ensure_ascii=False)
+
+
 def _counts(pool: list[Run], has: list[bool]) -> list[float]:
     """The columns of `compare`, by hand."""
     numbers: list[float] = []

@@ -235,6 +235,29 @@ async def test_the_cost_takes_no_round_trip(
 
 
 @pytest.mark.parametrize(
+    ("cost", "kept"),
+    [
+        (Decimal("1e-999999"), 0),
+        (1e-300, 0),
+        ("0." + "1" * 20_000, Decimal("0.1111111111")),
+        (Decimal("0.00000000005"), Decimal("0.0000000001")),
+        (Decimal("9999999999.99999999994"), Decimal("9999999999.9999999999")),
+    ],
+)
+async def test_a_cost_is_rounded_as_the_column_rounds(
+    client: PrismaAgentClient, agent: Agent, cost: Any, kept: Decimal
+) -> None:
+    """Whatever it is, and whatever arithmetic the caller has set."""
+    started = await client.executions.start(agent.id, 1)
+    with localcontext() as context:
+        context.prec = 3
+        assert (await client.executions.finish(started.id, cost=cost)).cost == kept
+        price = await client.prices.set("m", input=Decimal("1234567890.0123456789"), output=0)
+
+    assert price.input == Decimal("1234567890.0123456789")
+
+
+@pytest.mark.parametrize(
     ("arguments", "field"),
     [
         ({"model": ""}, "model"),
@@ -247,6 +270,9 @@ async def test_the_cost_takes_no_round_trip(
         ({"output": 10**10}, "output"),
         ({"output": 10**5000}, "output"),
         ({"cached_input": "0.00000000001"}, "cached_input"),
+        ({"input": "9999999999.99999999999999999999"}, "input"),
+        ({"input": "9999999999.00000000000000000000000000001"}, "input"),
+        ({"input": Decimal("1e-20000")}, "input"),
         ({"cache_write": [1]}, "cache_write"),
         ({"valid_from": "2025-01-01"}, "valid_from"),
         ({"valid_from": datetime.max}, "valid_from"),

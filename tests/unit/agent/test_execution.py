@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import itertools
 import math
+from collections import deque
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, model_serializer
 
 from agentdb.agent.execution import recordable
 from agentdb.validation import json_text
@@ -67,6 +70,44 @@ def test_what_is_like_json_becomes_json(value: Any, recorded: Any) -> None:
 )
 def test_the_rest_is_recorded_as_text(value: Any) -> None:
     """Recording must not make a task fail."""
+    assert json_text(recordable(value))
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda one: one, lambda one: {"a": [one]}, lambda one: (1, one), lambda one: Point(one), lambda one: deque([one])],
+)
+@pytest.mark.parametrize("make", [lambda: (n for n in "abc"), lambda: map(str, "abc"), lambda: io.StringIO("abc")])
+def test_what_can_be_gone_through_once_is_left_to_the_task(wrap: Any, make: Any) -> None:
+    """What was read for the record would be empty for who wanted it, and an endless one is never read up."""
+    once = make()
+
+    assert json_text(recordable(wrap(once)))
+
+    assert "".join(once) == "abc"
+    assert json_text(recordable(wrap(itertools.count())))
+
+
+class Unwilling(BaseModel):
+    """Cannot be dumped."""
+
+    x: int = 1
+
+    @model_serializer
+    def dump(self) -> Any:
+        raise RuntimeError("no")
+
+
+@dataclasses.dataclass(slots=True)
+class Unset:
+    """Has a field without a value."""
+
+    x: int
+
+
+@pytest.mark.parametrize("value", [Unwilling(), Unset.__new__(Unset)])
+def test_what_refuses_to_be_read_is_recorded_all_the_same(value: Any) -> None:
+    """Whatever it raises."""
     assert json_text(recordable(value))
 
 

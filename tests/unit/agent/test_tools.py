@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import abc
 import functools
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, Literal, Optional, Unpack
+from typing import Annotated, Any, Literal, Optional, Required, Unpack
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from typing_extensions import TypedDict
 
 from agentdb import AgentConfig, EnhancedAgentBase, InvalidInputError, NotConnectedError, tool
@@ -147,9 +147,55 @@ def test_a_tool_is_an_async_def() -> None:
 @pytest.mark.parametrize("kind", [staticmethod, classmethod])
 def test_a_tool_is_a_method_of_the_agent(kind: Any) -> None:
     """Neither of the class nor of nobody: its calls are an agent's."""
-    attributes = {"odd": kind(tool(Toolbox.ping.__wrapped__))}  # type: ignore[attr-defined]
+    method = Toolbox.ping.__wrapped__  # type: ignore[attr-defined]
     with pytest.raises(InvalidInputError, match=r"Odd\.odd must be a method"):
-        names_of(type("Odd", (Quiet,), attributes)())
+        names_of(type("Odd", (Quiet,), {"odd": kind(tool(method))})())
+    with pytest.raises(InvalidInputError, match=r"ping must be a method"):
+        tool(kind(method))
+
+
+async def results(self: Any) -> AsyncIterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize("odd", ["lookup", 3, Toolbox, functools.partial(Toolbox.ping), results])
+def test_what_no_tool_is(odd: Any) -> None:
+    """It is refused where it is written, whatever it is."""
+    with pytest.raises(InvalidInputError, match="must"):
+        tool(odd)
+
+
+class Counting:
+    """A decorator that is an object, and makes no method of what it decorates."""
+
+    def __init__(self, method: Callable[..., Awaitable[Any]]) -> None:
+        self.method, self.calls = method, 0
+        functools.update_wrapper(self, method)
+
+    def __call__(self, *args: Any) -> Awaitable[Any]:
+        self.calls += 1
+        return self.method(*args)
+
+
+def test_an_object_is_no_method() -> None:
+    """Under `@tool` it becomes one; above it, it would never be given the agent."""
+
+    class Under(Quiet):
+        """As it should be."""
+
+        @tool
+        @Counting
+        async def ping(self, word: str) -> str:
+            return word
+
+    class Above(Quiet):
+        """The other way around."""
+
+        ping = Counting(Under.ping)
+
+    assert list(tool_definitions(Under())[0].parameters["properties"]) == ["word"]
+    with pytest.raises(InvalidInputError, match=r"Above\.ping must be a method"):
+        names_of(Above())
 
 
 def logged(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -215,6 +261,7 @@ class Options(TypedDict, total=False):
     """Further arguments."""
 
     depth: int
+    width: Required[int]
 
 
 class Colour(Enum):
@@ -244,8 +291,8 @@ class Signatures(Quiet):
         return [first, rest]
 
     @tool
-    async def unpacked(self, **rest: Unpack[Options]) -> list[Any]:
-        return [rest]
+    async def unpacked(self, first: int = 0, **rest: Unpack[Options]) -> list[Any]:
+        return [first, rest]
 
     @tool
     async def types(
@@ -281,7 +328,7 @@ SHAPES: dict[str, tuple[set[str], set[str], Any]] = {
     "positional": ({"first", "second", "third"}, {"first", "second"}, False),
     "several": ({"first", "second", "rest", "last"}, {"first"}, False),
     "further": ({"first"}, {"first"}, {"type": "integer"}),
-    "unpacked": (set(), set(), None),
+    "unpacked": ({"first", "depth", "width"}, {"width"}, False),
     "types": (
         {"place", "colour", "size", "old", "word", "when"},
         {"place", "colour", "size", "old", "word"},
@@ -302,8 +349,6 @@ def test_a_schema_has_the_arguments_by_name(name: str) -> None:
 
     assert set(METHODS) == set(SHAPES)
     assert schema["type"] == "object"
-    if further is None:  # pydantic's own form of a TypedDict
-        return
     assert set(schema["properties"]) == properties
     assert set(schema.get("required", [])) == required
     assert schema["additionalProperties"] == further
@@ -333,7 +378,7 @@ def test_a_schema_says_what_the_types_say() -> None:
         ("several", {"first": 1}, [1, "b", (), False]),
         ("several", {"first": 1, "rest": [2, "3"], "last": True}, [1, "b", (2.0, 3.0), True]),
         ("further", {"first": 1, "cls": 2, "first_": "3"}, [1, {"cls": 2, "first_": 3}]),
-        ("unpacked", {"depth": "3"}, [{"depth": 3}]),
+        ("unpacked", {"depth": "3", "width": 4}, [0, {"depth": 3, "width": 4}]),
         ("nested", {"one": {"size": 1}, "more": []}, [Signatures.Nested(size=1), []]),
         ("untyped", {"anything": {1, 2}}, [{1, 2}, None]),
         ("odd_default", {}, [object, 1.5]),
@@ -350,6 +395,13 @@ async def test_arguments_by_name_reach_the_method(name: str, arguments: dict[str
     places, names = signature_of(METHODS[name]).bind(arguments)
     called = METHODS[name].__wrapped__(Signatures(), *places, **names)  # type: ignore[attr-defined]
     assert await called == result
+
+
+@pytest.mark.parametrize("arguments", [{}, {"width": 1, "breadth": 2}])
+def test_unpacked_arguments_are_checked(arguments: dict[str, Any]) -> None:
+    """What is required of them is, and what is not among them is refused, as of any other."""
+    with pytest.raises(ValidationError):
+        signature_of(METHODS["unpacked"]).bind(arguments)
 
 
 def test_what_describes_a_method_is_made_once() -> None:
@@ -499,6 +551,7 @@ def test_a_result_is_what_becomes_json(result: Any) -> None:
     [
         (float("nan"), "NaN"), ({"a": [1, float("inf")]}, r"at a\[1\]"), (Point(float("nan")), "at x"),
         (object(), "object"), ([Broken()], "Broken"), (numbers(), "iterator"), ({"a": [numbers()]}, "iterator"),
+        (Point(numbers()), "iterator"), ([Point([numbers()])], "iterator"),  # type: ignore[arg-type]
         (itself, "JSON"), ("\ud800", "surrogate"), (len, "builtin"),
     ],
 )  # fmt: skip
@@ -507,5 +560,7 @@ def test_what_json_cannot_hold_is_refused(result: Any, place: str) -> None:
     with pytest.raises(InvalidInputError, match=place) as caught:
         _refuse_unspeakable(result, "lookup")
     assert caught.value.field == "lookup"
+    if isinstance(result, Point) and isinstance(result.x, Iterator):
+        result = result.x
     if isinstance(result, Iterator):
         assert list(result) == [1]

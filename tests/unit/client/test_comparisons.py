@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentdb.client.pattern.comparisons import adjust, compare_order, compare_rates
+from agentdb.client.pattern.evidence import wilson_interval
 from agentdb.client.pattern.recognition import found_among
 
 
@@ -62,6 +63,24 @@ def test_the_effect_is_the_share_of_pairs(values: list[int], others: list[int]) 
     low, high = compared.interval
     assert 0 <= low <= compared.effect + 1e-12
     assert compared.effect - 1e-12 <= high <= 1
+
+
+def test_no_number_of_values_is_beyond_doubt() -> None:
+    """Twenty values above twenty others do not say that it is always so; of one pair it says what one trial does."""
+    low, high = _ordered([*range(20, 40)], [*range(20)]).interval
+    assert (round(low, 2), high) == (0.90, 1.0)
+    assert _ordered([2], [1]).interval == pytest.approx(wilson_interval(1, 1), abs=1e-8)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0, 2.0, 3.0])
+def test_the_interval_of_an_effect_holds_what_it_says(shift: float) -> None:
+    """The true effect of normal values that lie *shift* apart, 95 times in 100, or more often where it is near 1."""
+    world, true = np.random.default_rng(7), 1 - math.erfc(shift / 2) / 2
+    held = 0
+    for _ in range(800):
+        low, high = _ordered(world.normal(shift, 1, 20).tolist(), world.normal(0, 1, 30).tolist()).interval
+        held += low <= true <= high
+    assert held / 800 > 0.95 - 3 * math.sqrt(0.05 * 0.95 / 800)
 
 
 def test_what_is_all_equal_does_not_differ() -> None:

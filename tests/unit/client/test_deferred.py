@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 
 import pytest
 
@@ -89,3 +90,38 @@ async def test_one_that_is_cancelled_is_made_up_for() -> None:
     deferred.stop()
 
     assert (work.done, work.waiting) == (1, 0)
+
+
+async def test_what_is_asked_for_while_it_runs_is_done_later() -> None:
+    """Work need not go on until nobody asks any more."""
+    runs = 0
+
+    async def work() -> bool:
+        nonlocal runs
+        runs += 1
+        if runs < 3:
+            deferred.ask()
+        return False
+
+    deferred = Deferred(work, 0.001)
+    deferred.ask()
+    await asyncio.sleep(0.05)
+
+    assert runs == 3
+
+
+async def test_it_runs_in_no_callers_context() -> None:
+    """What a context variable holds is not kept by work that always has something left to do."""
+    variable: ContextVar[str] = ContextVar("variable", default="nothing")
+    seen: list[str] = []
+
+    async def work() -> bool:
+        seen.append(variable.get())
+        return len(seen) < 2
+
+    deferred = Deferred(work, 0.001, patience=1)
+    variable.set("the caller's")
+    deferred.ask()
+    await asyncio.sleep(0.05)
+
+    assert seen == ["nothing", "nothing"]

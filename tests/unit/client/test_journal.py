@@ -113,6 +113,58 @@ async def test_a_step_that_is_refused_takes_no_other_with_it() -> None:
     assert (journal.lost, len(journal)) == (2, 0)
 
 
+async def test_others_do_not_keep_those_of_an_execution_waiting() -> None:
+    """Neither who takes them nor a flush waits for what came later, though something always comes."""
+    database = Database()
+    journal = Journal(database.write, 0.001)
+    batches = 0
+
+    async def write(written: Sequence[StepRow]) -> int:
+        nonlocal batches
+        batches += 1
+        if batches < 100:
+            journal.put(steps(1, f"other {batches}"))
+        await asyncio.sleep(0)
+        return await database.write(written)
+
+    journal = Journal(write, 0.001)
+    journal.put(steps(2))
+    await asyncio.sleep(0.002)
+    await journal.take("e1")
+    assert batches < 10
+
+    batches = 0
+    journal.put(steps(3, "e2"))
+    await journal.flush()
+    assert batches < 10
+    assert [step.execution_id for step in database.written].count("e2") == 3
+
+    batches = 100
+    await asyncio.sleep(0.05)
+    assert len(journal) == 0
+
+
+async def test_what_is_written_at_once_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In steps and in characters, also of one execution; nothing is left out and the order stays."""
+    monkeypatch.setattr(journal_module, "_MOST_AT_ONCE", 10)
+    monkeypatch.setattr(journal_module, "_MOST_CHARACTERS_AT_ONCE", 1000)
+    batches: list[list[StepRow]] = []
+
+    async def write(written: Sequence[StepRow]) -> int:
+        batches.append(list(written))
+        return len(written)
+
+    journal = Journal(write, 60)
+    small, large = steps(25, "e1"), [new_step("log", "info", "a", "e2", message="x" * 600) for _ in range(5)]
+    journal.put([*small, *large])
+    await journal.flush()
+
+    assert [step for batch in batches for step in batch] == [*small, *large]
+    assert max(map(len, batches)) == 10
+    assert [len(batch) for batch in batches if batch[0].execution_id == "e2"] == [2, 1]
+    assert len(journal) == 0
+
+
 async def test_it_is_bounded(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """What does not fit is lost, counted and logged."""
     monkeypatch.setattr(journal_module, "_MOST_WAITING", 5)
@@ -123,6 +175,12 @@ async def test_it_is_bounded(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Log
     assert "lost" in caplog.text
     journal.forget()
     assert len(journal) == 0
+
+    monkeypatch.setattr(journal_module, "_MOST_CHARACTERS_WAITING", 1000)
+    journal = Journal(Database().write, 60)
+    journal.put(new_step("log", "info", "a", "e1", data=f'{{"x":"{"y" * 600}"}}') for _ in range(4))
+    assert (len(journal), journal.lost) == (2, 2)
+    journal.forget()
 
 
 async def test_a_cancelled_flush_loses_nothing() -> None:

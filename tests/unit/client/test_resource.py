@@ -63,6 +63,12 @@ def test_a_taken_key_is_a_conflict(constraint: str) -> None:
     assert ours.constraint == constraint
 
 
+def test_only_an_index_refuses_a_name_for_its_length() -> None:
+    """Other limits of the server have the same code and name no constraint."""
+    assert isinstance(refusal(error("54000", "agent_metrics_organization_id_idx"), {}), InvalidInputError)
+    assert refusal(error("54000"), {}) is None
+
+
 def test_a_broken_check_names_its_field() -> None:
     """For a value that passed by the models' checks all the same."""
     ours = refusal(error("23514", "agent_memories_importance_check", "agent_memories"), {})

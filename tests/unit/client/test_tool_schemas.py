@@ -106,8 +106,8 @@ def test_what_a_model_takes_everybody_takes(name: str) -> None:
         assert tool_schema(style, name[:64], "", {})
 
 
-def test_an_unknown_style_is_refused() -> None:
+@pytest.mark.parametrize("style", ["other", "", None, ["openai"], {}])
+def test_an_unknown_style_is_refused(style: Any) -> None:
     """Also without tools."""
-    style: Any = "other"
     with pytest.raises(InvalidInputError, match="openai, anthropic, mcp"):
         tool_schemas(style, [])

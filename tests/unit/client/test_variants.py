@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentdb.client.pattern.variants import Evidence, draw, probabilities_best
+from agentdb.client.pattern.variants import Evidence, _Curve, _grid, draw, probabilities_best
 
 counts = st.one_of(st.integers(0, 40), st.integers(0, 5000), st.floats(0, 100))
 evidence = st.builds(Evidence, counts, counts)
@@ -89,6 +89,33 @@ def test_large_counts(scale: float) -> None:
     best = probabilities_best(variants)
     # the narrow ones differ by 3 sqrt(scale) / (2 scale), three standard deviations of the difference of their rates
     assert best[0] / best[1] == pytest.approx(math.erfc(3 / math.sqrt(2)) / (2 - math.erfc(3 / math.sqrt(2))), rel=0.25)
+
+
+@pytest.mark.parametrize("count", [0, 1, 1e3, 1e6, 1e9, 1e12, 1e13, 1e14, 1e15])
+@pytest.mark.parametrize("distance", [0, 0.5, 1, 3])
+def test_no_count_is_too_large(count: float, distance: float) -> None:
+    """Much evidence is as good as a normal distribution, and what never failed has a formula of its own."""
+    one, other = Evidence(count / 2, count / 2), Evidence(count, 0)
+    half = math.sqrt(count) / 2
+    better = Evidence(count / 2 + distance * half, max(0.0, count / 2 - distance * half))
+    # Of rates that differ by *distance* standard deviations of one, so many are in the right order.
+    expected = 1 - math.erfc(distance / 2) / 2
+
+    assert probabilities_best([one, better])[1] == pytest.approx(expected, abs=2e-3 if count >= 1e3 else 0.5)
+    # Beta(a, 1) and Beta(c, 1): a / (a + c)
+    half_of_it = Evidence(count / 2, 0)
+    assert probabilities_best([other, half_of_it])[0] == pytest.approx((1 + count) / (2 + 1.5 * count), abs=1e-4)
+
+
+@pytest.mark.parametrize("spread", [0, 1, 100])
+def test_the_work_grows_with_the_variants(spread: int) -> None:
+    """Points are shared by variants alike: a hundred of them take not much more than ten."""
+    chance = Random(1)
+    variants = [Evidence(chance.uniform(500, 500 + spread), 500 + chance.random()) for _ in range(100)]
+    points = len(_grid([_Curve.of(variant) for variant in variants], -1))
+
+    assert points < 3 * len(_grid([_Curve.of(variant) for variant in variants[:10]], -1))
+    assert sum(probabilities_best(variants)) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(

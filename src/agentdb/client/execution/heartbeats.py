@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from agentdb.client.deferred import Deferred
 from agentdb.client.resource import may_pass
-from agentdb.errors import AgentDBError, NotConnectedError
+from agentdb.errors import AgentDBError, ConflictError, NotConnectedError, NotFoundError
 
 __all__ = ["Heartbeats"]
 
@@ -48,6 +49,11 @@ class Heartbeats:
         self._beating.ask()
 
     @property
+    def running(self) -> list[str]:
+        """The executions that run here."""
+        return list(self._running)
+
+    @property
     def unwritten(self) -> int:
         """How many executions have ended whose end is not written yet."""
         return len(self._unwritten)
@@ -62,8 +68,7 @@ class Heartbeats:
         self._running, self._unwritten = set(), {}
 
     async def _run(self) -> bool:
-        await self._write_ends()
-        running = list(self._running)
+        running = self.running
         try:
             if running:
                 going_on = set(await self._beat(running))
@@ -72,15 +77,23 @@ class Heartbeats:
             self.forget()
         except AgentDBError:
             logger.warning("a heartbeat could not be written", exc_info=True)
+        await self._write_ends()  # not before: what keeps an end waiting must not keep the others' heartbeats waiting
         return bool(self._running or self._unwritten)
 
     async def _write_ends(self) -> None:
-        for execution_id, write in list(self._unwritten.items()):
-            try:
-                await write()
-            except AgentDBError as error:
-                if not may_pass(error):
-                    self._unwritten.pop(execution_id, None)
-                    self._running.discard(execution_id)
-            else:
-                self._unwritten.pop(execution_id, None)
+        await asyncio.gather(*(self._write_end(*each) for each in list(self._unwritten.items())))
+
+    async def _write_end(self, execution_id: str, write: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await write()
+        except AgentDBError as error:
+            if may_pass(error):
+                return
+            # It is there already, the execution is not, or the client is closed, which tells what is lost by that.
+            if not isinstance(error, ConflictError | NotFoundError | NotConnectedError):
+                logger.error(  # noqa: TRY400 - the error is named; its traceback would show no more
+                    "an execution's end was given up",
+                    extra={"execution_id": execution_id, "error": type(error).__name__},
+                )
+            self._running.discard(execution_id)
+        self._unwritten.pop(execution_id, None)

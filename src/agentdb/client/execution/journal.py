@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
@@ -16,7 +17,9 @@ __all__ = ["Journal"]
 logger = logging.getLogger("agentdb.client")
 
 _MOST_AT_ONCE: Final = 500
+_MOST_CHARACTERS_AT_ONCE: Final = 4_000_000  # encoding them holds the event loop up for some 10 ms
 _MOST_WAITING: Final = 20_000
+_MOST_CHARACTERS_WAITING: Final = 1_000_000_000
 
 
 class Journal:
@@ -25,7 +28,7 @@ class Journal:
 
     A step travels with the end of its execution, or with what has gathered *delay_seconds* after the first, whichever
     comes first: a process that is killed loses at most what happened since then. A database that cannot be reached
-    keeps them waiting, up to 20,000; what comes beyond is lost, counted and logged.
+    keeps them waiting, up to 20,000 or a billion characters; what comes beyond is lost, counted and logged.
 
     Args:
         write: Writes steps, all or none; a step that it has written before is left alone.
@@ -40,7 +43,9 @@ class Journal:
         self._writing = Deferred(self._write_gathered, delay_seconds)
         self._gathered: dict[str | None, list[StepRow]] = {}
         self._leaving: frozenset[str | None] = frozenset()
+        self._arrival: asyncio.Future[None] | None = None  # of those that are leaving, be it that they come back
         self._count = 0
+        self._characters = 0
         self.lost = 0
 
     def __len__(self) -> int:
@@ -50,52 +55,75 @@ class Journal:
     def put(self, steps: Iterable[StepRow]) -> None:
         """Take steps that happened."""
         for step in steps:
-            if self._count >= _MOST_WAITING:
+            if self._count >= _MOST_WAITING or self._characters >= _MOST_CHARACTERS_WAITING:
                 self._lose(1, "too many wait")
                 continue
             self._gathered.setdefault(step.execution_id, []).append(step)
-            self._count += 1
+            self._account(1, [step])
         if self._count:
             self._writing.ask()
 
     async def take(self, execution_id: str) -> list[StepRow]:
         """Return the steps of an execution that are not written yet, for whoever writes them with its end."""
-        if execution_id in self._leaving:
-            await self._writing.settled()
+        while execution_id in self._leaving and self._arrival is not None:
+            await asyncio.wait([self._arrival])  # not for the run as a whole, which goes on while others add to it
         return self._pop(execution_id)
 
     async def flush(self) -> None:
-        """Write what has gathered, now; after it nothing is on its way."""
+        """Write what has gathered by now; after it nothing of that is on its way."""
         await self._writing.now()
 
     def forget(self) -> None:
         """Drop what has gathered: the client is closed, its event loop is gone, or it is another process's."""
         self._writing.stop()
-        self._gathered, self._leaving, self._count = {}, frozenset(), 0
+        self._gathered, self._leaving, self._count, self._characters = {}, frozenset(), 0, 0
 
     def _pop(self, execution_id: str | None) -> list[StepRow]:
         steps = self._gathered.pop(execution_id, [])
-        self._count -= len(steps)
+        self._account(-1, steps)
+        return steps
+
+    def _account(self, sign: int, steps: Sequence[StepRow]) -> None:
+        self._count += sign * len(steps)
+        self._characters += sign * sum(step.size for step in steps)
+
+    def _pop_batch(self) -> list[StepRow]:
+        """Return what is written at once: the first of those that wait."""
+        steps: list[StepRow] = []
+        characters = 0
+        while self._gathered and len(steps) < _MOST_AT_ONCE and characters < _MOST_CHARACTERS_AT_ONCE:
+            execution_id, group = next(iter(self._gathered.items()))
+            count = 0
+            while count < len(group) and len(steps) + count < _MOST_AT_ONCE and characters < _MOST_CHARACTERS_AT_ONCE:
+                characters += group[count].size
+                count += 1
+            taken, rest = group[:count], group[count:]
+            if rest:
+                self._gathered[execution_id] = rest
+            else:
+                del self._gathered[execution_id]
+            steps += taken
+        self._account(-1, steps)
         return steps
 
     async def _write_gathered(self) -> bool:
-        while self._gathered:
-            steps: list[StepRow] = []
-            leaving: set[str | None] = set()
-            while self._gathered and len(steps) < _MOST_AT_ONCE:
-                execution_id = next(iter(self._gathered))
-                leaving.add(execution_id)
-                steps += self._pop(execution_id)
-            self._leaving = frozenset(leaving)
+        due = set(self._gathered)  # not what comes meanwhile: then this would never end where something always comes
+        while due:
+            steps = self._pop_batch()
+            due.intersection_update(self._gathered)
+            self._leaving = frozenset(step.execution_id for step in steps)
+            self._arrival = arrival = asyncio.get_running_loop().create_future()
             left = steps
             try:
                 left = await self._deliver(steps)
             finally:
                 self._leaving = frozenset()
+                arrival.set_result(None)
                 self._put_back(left)
             if left:
                 logger.warning("steps could not be written yet", extra={"steps": self._count})
                 return True
+            due.intersection_update(self._gathered)
         return False
 
     def _put_back(self, steps: Iterable[StepRow]) -> None:
@@ -105,7 +133,7 @@ class Journal:
             earlier.setdefault(step.execution_id, []).append(step)
         for execution_id, group in earlier.items():
             self._gathered[execution_id] = group + self._gathered.get(execution_id, [])
-            self._count += len(group)
+            self._account(1, group)
 
     async def _deliver(self, steps: list[StepRow]) -> list[StepRow]:
         """Write *steps*, and return those that another try may write. One that is refused takes no other with it."""

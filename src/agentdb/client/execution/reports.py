@@ -111,9 +111,12 @@ class ExecutionReports(Resource):
         """Run *sql* from batch to batch; return how many executions it counts."""
         count = 0
         after: tuple[Any, ...] = (_BEGINNING, NIL_UUID)
-        while rows := await self._batch(sql, days, *after, size):
+        roots = size
+        # A batch that is not full is the last: what ends meanwhile, and is as old as 0 days, would never end.
+        while roots == size and (rows := await self._batch(sql, days, *after, size)):
             (row,) = rows
             count += row["executions"]
+            roots = row["roots"]
             after = row["started_at"], row["id"]
         return count
 
@@ -130,7 +133,9 @@ class ExecutionReports(Resource):
 
     async def _clear_calls(self, days: float, size: int) -> int:
         cleared = 0
-        while deleted := await self._retried(lambda: self._execute(_SQL["clear_calls"], days, size)):
+        deleted = size
+        while deleted == size:
+            deleted = await self._retried(lambda: self._execute(_SQL["clear_calls"], days, size))
             cleared += deleted
         return cleared
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from agentdb.errors import InvalidInputError, NotFoundError
 from agentdb.models import Execution, ExecutionTree, Step, TokenUsage, from_row
-from agentdb.validation import check_text, parse_json, storable_text
+from agentdb.validation import check_text, json_text, parse_json, storable_text
 
 if TYPE_CHECKING:
     from agentdb.postgres.driver import Record
@@ -23,11 +24,15 @@ __all__ = [
     "check_model",
     "execution_of",
     "failure_of",
+    "is_same_json",
     "kind_of",
     "tree_of",
 ]
 
 _MAX_KIND_CHARACTERS: Final = 100
+# As the column rounds, whatever context the caller has set.
+_ROUNDING: Final = Context(prec=40, rounding=ROUND_HALF_UP, traps=[])
+_LAST_DECIMAL: Final = Decimal("1e-10")
 
 
 class Failure(NamedTuple):
@@ -50,7 +55,10 @@ def failure_of(error: BaseException | str) -> Failure:
         text = str(error)
     except Exception:  # an exception whose text fails must be recorded all the same
         text = "(the exception's text could not be made)"
-    lines = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    try:
+        lines = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    except Exception:  # a SyntaxError of somebody's own making, for example
+        lines = "(the traceback could not be made)"
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     return Failure(storable_text(text, len(text)), storable_text(name, 255), storable_text(lines, len(lines)))
@@ -77,17 +85,25 @@ def check_model(model: str | None) -> str | None:
 
 
 def check_cost(cost: Decimal | None) -> Decimal | None:
-    """Return *cost* when it is an amount that the column holds."""
+    """Return *cost* when it is an amount that the column holds, rounded as it does."""
     if cost is None:
         return None
     try:
         amount = Decimal(cost)
     except (ArithmeticError, TypeError, ValueError):
         amount = Decimal("NaN")
-    # The column rounds to ten decimals, which must not carry it over its limit either.
-    if not (amount.is_finite() and 0 <= amount < 10**10 and round(amount, 10) < 10**10):
+    if amount.is_finite() and 0 <= amount < 10**10:
+        amount = amount.quantize(_LAST_DECIMAL, context=_ROUNDING)
+    # Rounding must not carry it over the limit either.
+    if not (amount.is_finite() and 0 <= amount < 10**10):
         raise InvalidInputError("cost", "expected US dollars: a number from 0 to below 10,000,000,000.")
     return amount
+
+
+def is_same_json(value: Any, text: str) -> bool:
+    """Return whether *value*, as the database gave it back, is what the JSON *text* says."""
+    # jsonb writes a large float out, so that it comes back as an integer that no float equals: 1e23.
+    return bool(json.loads(json_text(value), parse_float=Decimal) == json.loads(text, parse_float=Decimal))
 
 
 def execution_of(record: Record) -> Execution:

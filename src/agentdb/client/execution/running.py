@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
+from pydantic import ValidationError
+
 from agentdb.client.execution.steps import StepRow, new_step
 from agentdb.errors import InvalidInputError
 from agentdb.models import TokenUsage
-from agentdb.validation import check_text, checked
+from agentdb.validation import check_text, checked, invalid_input, json_text
 
 if TYPE_CHECKING:
     from agentdb.client.client import PrismaAgentClient
@@ -40,10 +45,11 @@ _NO_USAGE: Final = TokenUsage()
 
 
 class UsageCounter:
-    """Adds up the tokens of a running execution."""
+    """Adds up the tokens of a running execution; any thread may add."""
 
     def __init__(self) -> None:
         self._total = _NO_USAGE
+        self._lock = threading.Lock()
 
     def add(self, usage: TokenUsage | None = None, **tokens: int) -> None:
         """
@@ -54,9 +60,15 @@ class UsageCounter:
             tokens: The same as keywords: input, cached_input, cache_write, output, reasoning.
 
         Raises:
-            InvalidInputError: *usage* is no TokenUsage, a number is negative, or reasoning exceeds output.
+            InvalidInputError: *usage* is no TokenUsage, a number is negative, reasoning exceeds output, or the sum is
+                more than the database holds (2^63 - 1).
         """
-        self._total = self._total + checked_usage(usage) + checked(TokenUsage, **tokens)
+        more = checked_usage(usage), checked(TokenUsage, **tokens)
+        try:
+            with self._lock:
+                self._total = self._total + more[0] + more[1]
+        except ValidationError as error:
+            raise invalid_input(error) from error
 
     @property
     def total(self) -> TokenUsage:
@@ -87,12 +99,18 @@ class RunningExecution:
     model: str | None = None
     cost: Decimal | None = None
     settings: dict[str, Any] = field(default_factory=dict)
-    usage: UsageCounter = field(default_factory=UsageCounter, repr=False)
     held: list[StepRow] = field(default_factory=list, repr=False)
+    _usage: UsageCounter = field(default_factory=UsageCounter, init=False, repr=False)
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop, init=False, repr=False)
+
+    @property
+    def usage(self) -> UsageCounter:
+        """Its tokens; `add` counts more."""
+        return self._usage
 
     def log(self, message: str, level: LogLevel = "info", **data: Any) -> None:
         """
-        Add a line to the trail; it is written a moment later, without a round trip of its own.
+        Add a line to the trail; it is written a moment later, without a round trip of its own. Any thread may do it.
 
         Args:
             message: 1 to 100,000 characters.
@@ -108,8 +126,11 @@ class RunningExecution:
         """Add a step to the trail."""
         if self.client.in_transaction:
             self.held.append(step)  # nobody else sees the execution yet: its steps travel with its end
-        else:
+        elif _is_running_here(self._loop):
             self.client.gathering.journal.put([step])
+        else:
+            with suppress(RuntimeError):  # its event loop is closed: nobody is left who could write
+                self._loop.call_soon_threadsafe(self.client.gathering.journal.put, [step])
 
 
 _running: ContextVar[RunningExecution | None] = ContextVar("agentdb_execution", default=None)
@@ -122,7 +143,9 @@ def enter(running: RunningExecution) -> Token[RunningExecution | None]:
 
 def leave(token: Token[RunningExecution | None]) -> None:
     """Make current what was so before `enter`."""
-    _running.reset(token)
+    # Of a block that is entered in one task and left in another, as fixtures of tests are, nothing is current here.
+    with suppress(ValueError):
+        _running.reset(token)
 
 
 def current_execution() -> RunningExecution | None:
@@ -150,9 +173,9 @@ def note_memory(client: PrismaAgentClient, what: str, memory_ids: list[str], cou
             "count": len(memory_ids) if count is None else count,
             "memory_ids": memory_ids[:_MOST_NAMED],
         }
-        if client.in_transaction and not running.client.in_transaction:
+        if client.depth > running.client.depth:
             data["in_transaction"] = True  # it may yet be undone
-        running.note(new_step("memory", what, running.agent_id, running.id, data=data))
+        running.note(new_step("memory", what, running.agent_id, running.id, data=json_text(data)))
 
 
 def checked_usage(usage: TokenUsage | None) -> TokenUsage:
@@ -176,5 +199,14 @@ def log_step(
     if level not in _LEVELS:
         raise InvalidInputError("level", f"expected one of {', '.join(_LEVELS)}.")
     text = payloads.text(check_text(message, "message", at_most=_MAX_MESSAGE_CHARACTERS), "message")
-    kept = payloads.object(dict(data), "data")
+    if not isinstance(data, Mapping):
+        raise InvalidInputError("data", f"expected a dict, got {type(data).__name__}.")
+    kept = payloads.object_json(dict(data), "data")
     return new_step("log", level, agent_id, execution_id, message=text, data=kept)
+
+
+def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:  # a thread without one
+        return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource
@@ -27,7 +27,7 @@ class StepRow(NamedTuple):
         agent_id: Who did it; of a tool's call, who called; None: the agent of the execution.
         execution_id: Where it happened; None for a tool's call outside of one.
         name: The tool, the level of a log, what was done to a memory.
-        data: A JSON object.
+        data: A JSON object, as text.
         at: When it ended, as ISO 8601 text.
     """
 
@@ -40,8 +40,13 @@ class StepRow(NamedTuple):
     duration_ms: float | None
     message: str | None
     error_type: str | None
-    data: dict[str, Any]
+    data: str
     at: str
+
+    @property
+    def size(self) -> int:
+        """How many characters it takes, about."""
+        return len(self.data) + len(self.message or "")
 
 
 def new_step(
@@ -54,7 +59,7 @@ def new_step(
     duration_ms: float | None = None,
     message: str | None = None,
     error_type: str | None = None,
-    data: dict[str, Any] | None = None,
+    data: str = "{}",
 ) -> StepRow:
     """Return a step that happened now."""
     return StepRow(
@@ -67,7 +72,7 @@ def new_step(
         duration_ms,
         message,
         error_type,
-        {} if data is None else data,
+        data,
         datetime.now(UTC).isoformat(),
     )
 

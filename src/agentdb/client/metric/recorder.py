@@ -6,13 +6,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import groupby
 from operator import itemgetter
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeGuard
 
 from agentdb.client.metric.rows import MetricRow, checked_row
-from agentdb.client.resource import may_pass
+from agentdb.client.resource import blames_a_row
 from agentdb.errors import AgentDBError, DatabaseError, NotConnectedError, NotFoundError, QueryTimeoutError
 from agentdb.models import UndeliveredPoints, from_row
 
@@ -30,6 +29,7 @@ _NOT_OPEN: Final = (
     "The recorder is not open, or its client was closed. "
     "Use it inside `async with client.metrics.recorder() as recorder:`."
 )
+_ELSEWHERE: Final = "The recorder was opened in another event loop; use it there."
 
 _agent: Final = itemgetter(1)
 
@@ -40,8 +40,8 @@ class MetricRecorder:
 
     What `record` has taken is recorded within *flush_seconds*, as soon as 2,000 points have gathered, by `flush`, when
     the block is left, or when the client is closed; each point has its id from the start, so one that is sent again
-    lands once. While the database cannot be reached the points wait and are tried again, and when there is no room left
-    `record` waits. A point that the database refuses, for its agent is unknown, is left out alone: it is counted in
+    lands once. While the database cannot be reached, or takes nothing, the points wait and are tried again, and when
+    there is no room left `record` waits. A point that the database refuses, for its agent is unknown, is left out alone: it is counted in
     `undelivered` and logged, and raises nothing where the points come from.
 
     A process that is killed loses what it took in the last *flush_seconds*, and what was on its way.
@@ -51,8 +51,8 @@ class MetricRecorder:
         recorders: Those that are open, for the client to close them; it enters itself and leaves.
         max_points: Most points that wait in memory.
         flush_seconds: How long the first of them waits, unless they are many.
-        patience_seconds: How long a database that cannot be reached is waited for: by `record` when there is no room,
-            by `flush`, and on leaving the block.
+        patience_seconds: How long a database that takes nothing is waited for: by `record` when there is no room, by
+            `flush`, and on leaving the block.
         strict: Whether leaving the block raises when points could not be recorded.
     """
 
@@ -83,10 +83,10 @@ class MetricRecorder:
         self._settled = 0
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._failing_since: float | None = None
-        self._failure: Exception | None = None
+        self._obstacle: AgentDBError | None = None  # why points wait
         self._gave_up = False
         self._reasons: dict[str, int] = {}
-        self._last_error: str | None = None
+        self._last_error: Exception | None = None
         self._breath = 0.0
 
     async def __aenter__(self) -> Self:
@@ -109,7 +109,7 @@ class MetricRecorder:
         if self._strict and undelivered.count and error is None:
             raise DatabaseError(
                 f"{undelivered.count:,} metric points could not be recorded; the last error: {undelivered.last_error}"
-            ) from self._failure
+            ) from self._last_error
 
     def __len__(self) -> int:
         """How many points are not recorded yet."""
@@ -126,7 +126,7 @@ class MetricRecorder:
             {
                 "count": sum(self._reasons.values()),
                 "reasons": dict(self._reasons),
-                "last_error": self._last_error,
+                "last_error": None if self._last_error is None else _words(self._last_error),
             },
         )
 
@@ -144,8 +144,8 @@ class MetricRecorder:
         Take one point, to be recorded within a moment.
 
         It returns at once, and waits only when there is no room. Every five milliseconds it lets other tasks run, so
-        that points leave also from a loop that awaits nothing else. When there is no room because the database could
-        not be reached for *patience_seconds*, the point is not taken, but counted in `undelivered`.
+        that points leave also from a loop that awaits nothing else. When there is no room because the database took
+        nothing for *patience_seconds*, the point is not taken, but counted in `undelivered`.
 
         Args:
             agent_id: The agent it belongs to.
@@ -160,53 +160,63 @@ class MetricRecorder:
 
         Raises:
             InvalidInputError: An argument does not fit; nothing was taken.
-            NotConnectedError: The recorder is not open.
+            NotConnectedError: The recorder is not open, or was opened in another event loop.
         """
-        if not self._is_open:
-            raise NotConnectedError(_NOT_OPEN)
+        loop = self._open_loop()
         row = checked_row(agent_id, name, value, unit, labels, recorded_at)
         if row[6] is None:
             row = (*row[:6], datetime.now(UTC))
-        assert self._loop is not None  # it is open
-        if self._loop.time() - self._breath > _BREATH_SECONDS:
+        if loop.time() - self._breath > _BREATH_SECONDS:
             await asyncio.sleep(0)
-            self._breath = self._loop.time()
+            self._breath = loop.time()
         while len(self._gathered) + self._on_its_way >= self._max_points and self._is_open:
-            if self._gave_up and self._failure is not None:
-                self._count(1, self._failure)
+            if self._gave_up:
+                self._count(1, self._obstacle or QueryTimeoutError())
                 return row[0]
-            self._has_room.clear()
-            await self._has_room.wait()
+            await self._until_room()
         if not self._is_open:
             raise NotConnectedError(_NOT_OPEN)
         self._take(row)
         return row[0]
 
     def _take(self, row: MetricRow) -> None:
-        gathered = self._gathered
-        gathered.append(row)
+        self._gathered.append(row)
         self._taken += 1
-        if len(gathered) == 1:
-            self._start()
-        if len(gathered) >= self._most_at_once:
-            self._start()
+        self._start()
+        if len(self._gathered) >= self._most_at_once:
             self._is_due.set()
+
+    async def _until_room(self) -> None:
+        self._has_room.clear()
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._has_room.wait()
+        except TimeoutError:  # the database does not even say that it takes nothing
+            self._give_up()
+
+    def _open_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the event loop in which this was opened, which is the running one."""
+        if not self._is_open:
+            raise NotConnectedError(_NOT_OPEN)
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            raise NotConnectedError(_ELSEWHERE)
+        return loop
 
     async def flush(self) -> None:
         """
         Return once everything that was taken before is recorded, or was refused and counted.
 
         Raises:
-            DatabaseError: The database could not be reached for *patience_seconds*; the points wait on.
-            NotConnectedError: The recorder is not open.
+            DatabaseError: The database took nothing for *patience_seconds*; the points wait on.
+            NotConnectedError: The recorder is not open, or was opened in another event loop.
         """
-        if not self._is_open:
-            raise NotConnectedError(_NOT_OPEN)
+        self._open_loop()
         try:
             async with asyncio.timeout(self._patience):
                 await self._until_settled()
         except TimeoutError:
-            raise self._failure if isinstance(self._failure, AgentDBError) else QueryTimeoutError() from None
+            raise self._obstacle or QueryTimeoutError() from None
 
     async def close(self) -> None:
         """
@@ -216,6 +226,8 @@ class MetricRecorder:
         """
         if not self._is_open and self not in self._recorders:
             return
+        if not self._is_running_here():
+            raise NotConnectedError(_ELSEWHERE)
         self._is_open = False
         self._has_room.set()  # those who wait for it are told
         try:
@@ -231,14 +243,18 @@ class MetricRecorder:
     def forget(self) -> None:
         """Give up what is left: the client is closed, its event loop is gone, or it is another process's."""
         self._is_open = False
-        if self._is_running_here():
-            self._has_room.set()
-            if self._task is not None:
-                self._task.cancel()
-            self._put_back()
-            self._leave()
-        self._task = None
         self._recorders.discard(self)
+        task, self._task = self._task, None
+        if self._is_running_here():
+            if task is not None:
+                task.cancel()
+        elif self._loop is not None and self._loop.is_closed():
+            # nobody is left who waits, and no one of them may be told
+            self._has_room, self._waiters = asyncio.Event(), []
+        else:
+            return  # another process has the points
+        self._put_back()
+        self._leave()
 
     def _is_running_here(self) -> bool:
         try:
@@ -252,7 +268,7 @@ class MetricRecorder:
         if self._gathered:
             count = len(self._gathered)
             self._gathered = []
-            self._settle(count, self._failure or NotConnectedError(_NOT_OPEN))
+            self._settle(count, self._obstacle or NotConnectedError(_NOT_OPEN))
         undelivered = self.undelivered
         if undelivered.count:
             logger.warning(
@@ -265,7 +281,7 @@ class MetricRecorder:
         self._start()
         self._is_due.set()
         reached = asyncio.get_running_loop().create_future()
-        self._waiters.append((self._taken, reached))
+        self._waiters = [*(waiter for waiter in self._waiters if not waiter[1].done()), (self._taken, reached)]
         await reached
 
     # The task that records.
@@ -285,13 +301,17 @@ class MetricRecorder:
                 pass
             self._is_due.clear()
             await self._send_gathered()
-            self._has_points.clear()
+            if not self._gathered:
+                self._has_points.clear()
         self._recorders.discard(self)
 
     async def _send_gathered(self) -> None:
-        while self._gathered:
+        """Send what has gathered; what comes meanwhile fills the last batch, and the rest of it gathers anew."""
+        left = len(self._gathered)
+        while left > 0:
             leaving = self._gathered[: self._most_at_once]
             del self._gathered[: self._most_at_once]
+            left -= len(leaving)
             self._leaving, self._on_its_way = [leaving], len(leaving)
             try:
                 await self._send_leaving()
@@ -329,18 +349,22 @@ class MetricRecorder:
             return error
         return None
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: AgentDBError) -> None:
         now = asyncio.get_running_loop().time()
         if self._failing_since is None:
             self._failing_since = now
             logger.warning("metric points wait, for they cannot be recorded", extra={"reason": _kind(error)})
-        self._failure = error
+        self._obstacle = error
         if now - self._failing_since >= self._patience:
-            self._gave_up = True
-            self._has_room.set()
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Let nobody wait for room any more, until points are recorded again."""
+        self._gave_up = True
+        self._has_room.set()
 
     def _recover(self) -> None:
-        self._failing_since, self._gave_up = None, False
+        self._failing_since, self._obstacle, self._gave_up = None, None, False
 
     def _settle_leaving(self, error: Exception | None) -> None:
         rows = self._leaving.pop()
@@ -364,7 +388,7 @@ class MetricRecorder:
         if kind not in self._reasons:
             logger.warning("a metric point could not be recorded", extra={"reason": kind, "error": _words(error)})
         self._reasons[kind] = self._reasons.get(kind, 0) + count
-        self._failure, self._last_error = error, _words(error)
+        self._last_error = error
 
 
 def _growing_waits() -> Iterator[float]:
@@ -374,17 +398,17 @@ def _growing_waits() -> Iterator[float]:
         wait = min(2 * wait, _LONGEST_WAIT)
 
 
-def _may_pass(error: Exception) -> bool:
-    if isinstance(error, QueryTimeoutError | NotConnectedError):
-        return True
-    return isinstance(error, AgentDBError) and may_pass(error)
+def _may_pass(error: Exception) -> TypeGuard[AgentDBError]:
+    """Return whether it is the database that takes nothing now, rather than a point that it never will take."""
+    return isinstance(error, AgentDBError) and not blames_a_row(error)
 
 
 def _parts(rows: Sequence[MetricRow], error: Exception) -> list[Sequence[MetricRow]]:
     """Return what to try apart after a refusal, so that the rows at fault are found; nothing when these are all."""
     if isinstance(error, NotFoundError):
-        agents = [list(group) for _, group in groupby(sorted(rows, key=_agent), _agent)]
-        return [*agents] if len(agents) > 1 else []
+        rows = sorted(rows, key=_agent)
+        if rows[0][1] == rows[-1][1]:
+            return []
     half = len(rows) // 2
     return [rows[:half], rows[half:]] if half else []
 

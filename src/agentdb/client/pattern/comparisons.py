@@ -65,7 +65,9 @@ def compare_order(rank_sum: float, count: int, other_count: int, ties: float) ->
     approximation, with continuity corrected by 1/2. (Mann and Whitney 1947; Hollander, Wolfe and Chicken 2014, section
     4.1.) Neither scale nor outliers matter, and half of the values may lie anywhere above the others.
 
-    The effect is U / (n1 n2); its interval is that of Hanley and McNeil (1982, Radiology 143:29).
+    The effect is U / (n1 n2); its interval is that of Newcombe (2006, Statistics in Medicine 25:559, method 5): all from
+    which the effect lies no further than z of the standard deviations that *they* would give it. So it has a width also
+    where every value of one group is above all of the other.
 
     Args:
         rank_sum: Sum of the ranks of the first group's values among all values, 1 for the lowest; equal values share
@@ -80,8 +82,8 @@ def compare_order(rank_sum: float, count: int, other_count: int, ties: float) ->
     distance = max(0.0, abs(greater - pairs / 2) - 0.5)
     p_value = 1.0 if variance <= 0 else _two_sided(distance / math.sqrt(variance))
     effect = greater / pairs
-    spread = Z * math.sqrt(max(0.0, _area_variance(effect, count, other_count)))
-    return Comparison(effect, (max(0.0, effect - spread), min(1.0, effect + spread)), p_value)
+    low, high = (_bound(effect, count, other_count, end) for end in (0.0, 1.0))
+    return Comparison(effect, (low, high), p_value)
 
 
 def adjust(p_values: Sequence[float]) -> list[float]:
@@ -103,8 +105,23 @@ def _two_sided(z: float) -> float:
     return math.erfc(abs(z) / math.sqrt(2))
 
 
-def _area_variance(area: float, count: int, other_count: int) -> float:
-    both, two = area / (2 - area), 2 * area * area / (1 + area)
-    return (area * (1 - area) + (count - 1) * (both - area * area) + (other_count - 1) * (two - area * area)) / (
-        count * other_count
+def _bound(effect: float, count: int, other_count: int, end: float) -> float:
+    """Return how far towards *end* the true effect may lie, by halving, to 1e-9."""
+    within, beyond = effect, end
+    for _ in range(30):
+        middle = (within + beyond) / 2
+        if (middle - effect) ** 2 <= Z * Z * _effect_variance(middle, count, other_count):
+            within = middle
+        else:
+            beyond = middle
+    return within
+
+
+def _effect_variance(effect: float, count: int, other_count: int) -> float:
+    half = (count + other_count) / 2 - 1
+    return (
+        effect
+        * (1 - effect)
+        * (1 + half * ((1 - effect) / (2 - effect) + effect / (1 + effect)))
+        / (count * other_count)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import json
 import re
@@ -101,13 +102,14 @@ class PatternRecognition(Resource):
         rate = check_number(false_discovery_rate, "false_discovery_rate", 0.0001, 1)
         most, keep = check_limit(limit), check_flag(record, "record")
         rows = await self._fetch(_SQL["compare"], agent, begin, fewest)
-        found = found_among(rows, fewest, rate)[:most]
+        # Thousands of values take their time, which the event loop shall not.
+        found = (await asyncio.to_thread(found_among, rows, fewest, rate))[:most]
         ordered = dict.fromkeys(factor for factor, values in found if values["measure"] != "success")
         medians = await self._medians(agent, begin, builtins.list(ordered)) if ordered else {}
         findings = [
             _finding(factor, values, medians, keep)
             for factor, values in found
-            if values["measure"] == "success" or {(factor, True), (factor, False)} <= medians.keys()
+            if values["measure"] == "success" or (factor, values["measure"]) in medians
         ]
         if keep and findings:
             await self._record_findings(findings, begin)
@@ -115,11 +117,11 @@ class PatternRecognition(Resource):
 
     async def _medians(
         self, agent_id: str | None, since: datetime, factors: Sequence[_Factor]
-    ) -> dict[tuple[_Factor, bool], Record]:
+    ) -> dict[tuple[_Factor, str], Record]:
         """Return median time and cost of executions with and without each factor, as far as they are still there."""
         columns = [builtins.list(column) for column in zip(*factors, strict=True)]
         rows = await self._fetch(_SQL["medians"], agent_id, since, *columns)
-        return {(factors[row["place"]], row["has_it"]): row for row in rows}
+        return {(factors[row["place"]], "cost" if row["is_cost"] else "time"): row for row in rows}
 
     async def _record_findings(self, findings: Sequence[Finding], since: datetime) -> None:
         by_id: dict[str, builtins.list[Finding]] = {}
@@ -188,11 +190,11 @@ def _difference(measure: str, comparison: Comparison, distance: float, *, is_bet
 
 
 def _finding(
-    factor: _Factor, values: dict[str, Any], medians: dict[tuple[_Factor, bool], Record], is_recorded: bool
+    factor: _Factor, values: dict[str, Any], medians: dict[tuple[_Factor, str], Record], is_recorded: bool
 ) -> Finding:
-    column = {"time": "ms", "cost": "cost"}.get(values["measure"])
-    if column is not None:
-        values |= {"typical": medians[factor, True][column], "other_typical": medians[factor, False][column]}
+    if values["measure"] != "success":
+        medians_of = medians[factor, values["measure"]]
+        values |= {"typical": medians_of["median"], "other_typical": medians_of["other_median"]}
     del values["distance"]
     about = factor._asdict() | {
         "kind": factor.kind or None,
@@ -209,9 +211,7 @@ def _pattern_id(factor: _Factor) -> UUID:
 
 
 def _value(factor: _Factor) -> Any:
-    """Return the value; 2.0 is 2, for the database takes them for the same and names either."""
-    value = None if factor.value is None else parse_json(factor.value)
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return None if factor.value is None else parse_json(factor.value)
 
 
 def _pattern(findings: Sequence[Finding], since: datetime) -> tuple[str, str, str, int, int]:

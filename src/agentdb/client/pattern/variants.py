@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 __all__ = ["Evidence", "draw", "probabilities_best"]
 
-_STEP: Final = 0.5
+_STEP: Final = 0.4
 _REACH: Final = 7.0
 _NOTHING: Final = 1e-15
 
@@ -58,9 +58,9 @@ def probabilities_best(variants: Sequence[Evidence]) -> list[float]:
 
     P(i is best) is the integral of f_i times the product of the other F_j, f being the density and F the distribution
     of Beta(1 + s, 1 + f). It is computed on the scale of log odds, where densities are smooth and fade at both ends, at
-    the points of a grid that is fine wherever a density is; between two points everything is a cubic with the right
-    values and slopes at both. No draws, so that a stop that depends on it does not come and go by chance. Within 0.0002
-    of the exact value, in 0.7 ms for five variants.
+    the points of a grid that is as fine as the narrowest density there; between two points everything is a cubic with
+    the right values and slopes at both. No draws, so that a stop that depends on it does not come and go by chance.
+    Within 0.0001 of the exact value, for counts up to 10^15.
 
     Returns:
         A probability for each, in the order of *variants*; together they are 1.
@@ -70,7 +70,7 @@ def probabilities_best(variants: Sequence[Evidence]) -> list[float]:
     curves = [_Curve.of(variant) for variant in variants]
     # Below `least` the best one cannot be: some variant is sure to be better.
     least = max(curve.low for curve in curves)
-    grid = sorted({least, *(point for curve in curves for point in curve.points() if point > least)})
+    grid = _grid(curves, least)
     densities = [curve.densities(grid) for curve in curves]
     widths = [right - left for left, right in pairwise(grid)]
     below = [_shares_below(values, slopes, widths) for values, slopes in densities]
@@ -92,6 +92,15 @@ def probabilities_best(variants: Sequence[Evidence]) -> list[float]:
     return [area / whole for area in areas]
 
 
+def _grid(curves: Sequence[_Curve], least: float) -> list[float]:
+    """Return points from *least* up, where all have begun, as close as the narrowest demands that has not ended."""
+    points, point, end = [], least, max(curve.high for curve in curves)
+    while point < end:
+        points.append(point)
+        point += min(curve.step for curve in curves if point < curve.high)
+    return [*points, end]
+
+
 class _Curve(NamedTuple):
     """
     The distribution of a success rate's log odds t: density x^a (1 - x)^b / B(a, b) at x = 1 / (1 + exp(-t)).
@@ -99,6 +108,7 @@ class _Curve(NamedTuple):
     Attributes:
         a: 1 and the successes.
         b: 1 and the failures.
+        centre: Where the density is highest.
         low: Below it lies next to nothing.
         high: Above it lies next to nothing.
         step: How far apart points may lie that tell its form.
@@ -106,6 +116,7 @@ class _Curve(NamedTuple):
 
     a: float
     b: float
+    centre: float
     low: float
     high: float
     step: float
@@ -115,26 +126,35 @@ class _Curve(NamedTuple):
         a, b = 1 + variant.successes, 1 + variant.failures
         # The tails fall as exp(a t) and exp(-b t), where there are few trials slower than a normal distribution's.
         centre, spread = math.log(a / b), math.sqrt(1 / a + 1 / b)
-        return cls(a, b, centre - _reach(a, spread), centre + _reach(b, spread), _STEP * spread)
-
-    def points(self) -> list[float]:
-        count = math.ceil((self.high - self.low) / self.step)
-        return [self.low + self.step * place for place in range(count + 1)]
+        return cls(a, b, centre, centre - _reach(a, spread), centre + _reach(b, spread), _STEP * spread)
 
     def densities(self, grid: Sequence[float]) -> tuple[list[float], list[float]]:
-        """Return the density at each point of *grid*, and how steep it is there."""
-        a, b, exp = self.a, self.b, math.exp
-        total = a + b
-        scale = math.lgamma(total) - math.lgamma(a) - math.lgamma(b)
+        """
+        Return the density at each point of *grid*, and how steep it is there.
+
+        Both come from the height at the centre and the distance to it. The terms of the formula above are as large as
+        the counts, and what they differ by would be lost among 10^13.
+        """
+        fewer, total, exp, expm1 = min(self.a, self.b), self.a + self.b, math.exp, math.expm1
+        share, towards = fewer / total, 1 if self.a <= self.b else -1
+        height = math.log(self.a * (self.b / total) / math.tau) / 2 + _stirling(total)
+        height -= _stirling(self.a) + _stirling(self.b)
         values, slopes = [], []
         for point in grid:
-            odds = exp(-abs(point))
-            rate = 1 / (1 + odds) if point > 0 else odds / (1 + odds)
-            logarithm = scale + (a * point if point < 0 else -b * point) - total * math.log1p(odds)
+            distance = towards * (point - self.centre)
+            growth = expm1(distance)
+            logarithm = height + fewer * distance - total * math.log1p(share * growth)
             value = exp(logarithm) if logarithm > -700 else 0.0
             values.append(value)
-            slopes.append(value * (a - total * rate))
+            slopes.append(towards * value * fewer * growth * (share - 1) / (1 + share * growth))
         return values, slopes
+
+
+def _stirling(number: float) -> float:
+    """Return what Stirling's formula is short of log gamma: lgamma(x) - ((x - 1/2) log x - x + log(2 pi) / 2)."""
+    if number > 1000:
+        return 1 / (12 * number)
+    return math.lgamma(number) - ((number - 0.5) * math.log(number) - number + math.log(math.tau) / 2)
 
 
 def _reach(trials: float, spread: float) -> float:

@@ -65,13 +65,14 @@ WITH RECURSIVE {{over}}, locked AS (
     WHERE x.organization_id = $1 AND x.id = ANY(ARRAY(SELECT t.id FROM tree AS t JOIN locked AS l ON l.id = t.root))
     RETURNING x.id
 )
-SELECT r.started_at, r.id, (SELECT count(*) FROM cleared) AS executions
+SELECT r.started_at, r.id, (SELECT count(*) FROM roots) AS roots, (SELECT count(*) FROM cleared) AS executions
 FROM roots AS r ORDER BY r.started_at DESC, r.id DESC LIMIT 1
 
 -- name: clearable
 -- The same, without deleting.
 WITH RECURSIVE {{over}}
-SELECT r.started_at, r.id, (SELECT count(*) FROM tree AS t JOIN over AS o ON o.root = t.root) AS executions
+SELECT r.started_at, r.id, (SELECT count(*) FROM roots) AS roots,
+    (SELECT count(*) FROM tree AS t JOIN over AS o ON o.root = t.root) AS executions
 FROM roots AS r ORDER BY r.started_at DESC, r.id DESC LIMIT 1
 
 -- name: clear_calls

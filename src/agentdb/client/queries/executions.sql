@@ -66,14 +66,15 @@ WHERE x.organization_id = $1 AND ($2::text IS NULL OR x.agent_id = $2) AND ($3::
 ORDER BY x.started_at DESC, x.id DESC LIMIT $10 OFFSET $11
 
 -- name: tree
--- An execution and all that it called, callers before those they called, oldest first, each with its steps.
+-- An execution and all that it called, callers before those they called, oldest first, each with its steps: as json,
+-- for an array of jsonb holds 256 MB at most.
 WITH RECURSIVE tree (id, depth) AS (
     SELECT x.id, 0 FROM agent_executions AS x WHERE x.organization_id = $1 AND x.id = $2
     UNION ALL
     SELECT x.id, tree.depth + 1 FROM agent_executions AS x JOIN tree ON x.parent_id = tree.id WHERE x.organization_id = $1
 ) CYCLE id SET is_cycle USING path
 SELECT {{execution}}, (
-    SELECT jsonb_agg(jsonb_build_object('id', s.id, 'agent_id', s.agent_id, 'execution_id', s.execution_id, 'kind', s.kind,
+    SELECT json_agg(json_build_object('id', s.id, 'agent_id', s.agent_id, 'execution_id', s.execution_id, 'kind', s.kind,
         'name', s.name, 'success', s.success, 'duration_ms', s.duration_ms, 'message', s.message,
         'error_type', s.error_type, 'data', s.data, 'at', s.at) ORDER BY s.id)
     FROM agent_steps AS s WHERE s.organization_id = $1 AND s.execution_id = x.id

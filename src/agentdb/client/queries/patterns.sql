@@ -46,10 +46,16 @@ FROM learning_patterns AS p
 WHERE p.organization_id = $1 AND (p.id = $2 OR $5 <> '' AND p.agent_id = $3 AND p.pattern_type = $4 AND p.name = $5)
 
 -- name: outcome
--- Count how a pattern did, once per id; `recorded` is what an earlier write with this id said.
-WITH tried AS (
+-- Count how a pattern did, once per id; `recorded` is what an earlier write with this id said. If the execution $5 has to
+-- be there, $6, and is not, nothing is counted.
+WITH named AS (
+    SELECT NOT $6::boolean OR EXISTS (
+        SELECT FROM agent_executions AS x WHERE x.organization_id = $1 AND x.id = $5
+    ) AS is_known
+), tried AS (
     INSERT INTO learning_outcomes AS o (organization_id, id, pattern_id, success, execution_id)
-    SELECT $1, $3, p.id, $4::boolean, $5 FROM learning_patterns AS p WHERE p.organization_id = $1 AND p.id = $2
+    SELECT $1, $3, p.id, $4::boolean, $5 FROM learning_patterns AS p
+    WHERE p.organization_id = $1 AND p.id = $2 AND (SELECT is_known FROM named)
     ON CONFLICT (organization_id, id) DO NOTHING
     RETURNING o.id
 ), counted AS (
@@ -61,9 +67,9 @@ WITH tried AS (
     WHERE p.organization_id = $1 AND p.id = $2 AND EXISTS (SELECT FROM tried)
     RETURNING {{pattern}}
 )
-SELECT counted.*, NULL::boolean AS recorded FROM counted
+SELECT counted.*, true AS execution_known, NULL::boolean AS recorded FROM counted
 UNION ALL
-SELECT {{pattern}}, (SELECT o.success FROM learning_outcomes AS o WHERE o.organization_id = $1 AND o.id = $3)
+SELECT {{pattern}}, (SELECT is_known FROM named), (SELECT o.success FROM learning_outcomes AS o WHERE o.organization_id = $1 AND o.id = $3)
 FROM learning_patterns AS p WHERE p.organization_id = $1 AND p.id = $2 AND NOT EXISTS (SELECT FROM tried)
 
 -- name: get

@@ -12,9 +12,9 @@ locked AS (
     INSERT INTO agent_steps AS s (organization_id, id, agent_id, execution_id, kind, name, tool_id, tool_version, success,
         duration_ms, message, error_type, data, at)
     SELECT $1, e.id, coalesce(e.agent_id, p.agent_id), e.execution_id, e.kind, e.name, l.id, l.version, e.success, e.duration_ms, e.message,
-        e.error_type, e.data, e.at
+        e.error_type, e.data::jsonb, e.at
     FROM jsonb_to_recordset($2::jsonb) AS e (id uuid, agent_id text, execution_id uuid, kind text, name text,
-            success boolean, duration_ms float8, message text, error_type text, data jsonb, at timestamptz)
+            success boolean, duration_ms float8, message text, error_type text, data text, at timestamptz)
         LEFT JOIN locked AS l ON e.kind = 'tool' AND l.name = e.name
         LEFT JOIN agent_executions AS p ON p.organization_id = $1 AND p.id = e.execution_id
     WHERE (e.kind <> 'tool' OR l.id IS NOT NULL) AND (e.execution_id IS NULL OR p.id IS NOT NULL)

@@ -233,7 +233,7 @@ class ToolCalls(Resource):
             duration_ms=check_number(duration_ms, "duration_ms", 0, _LONGEST_MS),
             message=failure.error,
             error_type=failure.error_type,
-            data=None if arguments is None else {"arguments": payloads.value(dict(arguments), "arguments")},
+            data="{}" if arguments is None else f'{{"arguments":{payloads.json(dict(arguments), "arguments")}}}',
         )
 
 

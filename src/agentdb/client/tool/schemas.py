@@ -58,7 +58,7 @@ def tool_schemas(style: SchemaStyle, tools: Iterable[DescribedTool]) -> list[dic
     Raises:
         InvalidInputError: There is no such style, or a tool cannot be exported to it.
     """
-    if style not in _NAMES:
+    if style not in get_args(SchemaStyle):
         raise InvalidInputError("style", f"expected one of {', '.join(get_args(SchemaStyle))}.")
     return [tool_schema(style, tool.name, tool.description, tool.parameters) for tool in tools]
 
