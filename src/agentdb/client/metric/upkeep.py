@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from agentdb.client.metric.parts import joined, part_of_row, part_of_values
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource
-from agentdb.errors import InvalidInputError, NotFoundError, TransactionConflictError
+from agentdb.errors import InvalidInputError
 from agentdb.validation import check_count, check_flag, check_number
 
 if TYPE_CHECKING:
@@ -164,9 +164,11 @@ class MetricUpkeep(Resource):
 
     async def _add_late(self, batch_size: int) -> int:
         added = 0
-        while count := await self._alone(lambda upkeep: upkeep._add_late_points(batch_size)):
+        while True:
+            count = await self._alone(lambda upkeep: upkeep._add_late_points(batch_size))
             added += count
-        return added
+            if count < batch_size:
+                return added  # what comes late from now on is the next call's
 
     async def _add_late_points(self, batch_size: int) -> int:
         """Add late points to the hours that they belong to, and delete them; in a transaction that has the lock."""
@@ -190,12 +192,9 @@ class MetricUpkeep(Resource):
         """Do *work* in a transaction of its own, while nobody else keeps this organization's metrics up."""
 
         async def once() -> T:
-            try:
-                async with self._client.transaction() as transaction:
-                    await transaction.metrics._fetch(_LOCK)
-                    return await work(transaction.metrics)
-            except NotFoundError as error:
-                raise TransactionConflictError("An agent was deleted while its metrics were rolled up.") from error
+            async with self._client.transaction() as transaction:
+                await transaction.metrics._fetch(_LOCK)
+                return await work(transaction.metrics)
 
         return await self._retried(once)
 
@@ -213,6 +212,6 @@ def _with_late(known: Record, points: Sequence[Record]) -> tuple[Any, ...]:
     part = joined([part_of_row(known), part_of_values([point["value"] for point in points])])
     newest = max(points, key=lambda point: (point["recorded_at"], point["value"]))
     last = (newest["unit"], newest["value"], newest["recorded_at"])
-    if newest["recorded_at"] < known["last_at"]:
+    if (newest["recorded_at"], newest["value"]) < (known["last_at"], known["last"]):
         last = (known["unit"], known["last"], known["last_at"])
     return (part.count, part.avg, part.min, part.max, *part.percentiles, list(part.keys), list(part.counts), *last)

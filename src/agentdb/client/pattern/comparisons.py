@@ -65,9 +65,9 @@ def compare_order(rank_sum: float, count: int, other_count: int, ties: float) ->
     approximation, with continuity corrected by 1/2. (Mann and Whitney 1947; Hollander, Wolfe and Chicken 2014, section
     4.1.) Neither scale nor outliers matter, and half of the values may lie anywhere above the others.
 
-    The effect is U / (n1 n2); its interval is that of Newcombe (2006, Statistics in Medicine 25:559, method 5): all from
-    which the effect lies no further than z of the standard deviations that *they* would give it. So it has a width also
-    where every value of one group is above all of the other.
+    The effect is U / (n1 n2). Its interval (Newcombe 2006, Statistics in Medicine 25:559, method 5) holds all from
+    which it lies no further than z of the standard deviations that *they* would give it: so it has a width also where
+    every value of one group is above all of the other.
 
     Args:
         rank_sum: Sum of the ranks of the first group's values among all values, 1 for the lowest; equal values share

@@ -2,22 +2,12 @@
 -- Under row-level security an index is used for what is compared with a value that is there, not with one that is computed
 -- from another table's columns: so the ends of spans are columns of CTEs. OFFSET 0 has a span's points read by themselves,
 -- where the planner, who takes each for a third of all, would read all of the agent's.
+--
+-- Labels are compared twice: of one that is a list or an object, @> is content with a part.
 
 -- fragment: series_of
 -- The metric that a series is of; what is recorded ahead of now does not count yet.
 m.organization_id = $1 AND m.agent_id = $2 AND m.name = $3 AND m.recorded_at <= statement_timestamp()
-
--- fragment: series_unit
--- The newest point's, or the newest hour's where all points were deleted.
-coalesce(
-    (SELECT newest.unit FROM agent_metrics AS newest
-     WHERE newest.organization_id = $1 AND newest.agent_id = $2 AND newest.name = $3
-        AND newest.recorded_at <= statement_timestamp()
-     ORDER BY newest.recorded_at DESC LIMIT 1),
-    (SELECT newest.unit FROM agent_metric_rollups AS newest
-     WHERE newest.organization_id = $1 AND newest.agent_id = $2 AND newest.name = $3
-     ORDER BY newest.starts_at DESC LIMIT 1)
-)
 
 -- fragment: hour_figures
 -- What an hour's row says, as `figures` does.
@@ -25,6 +15,22 @@ r.count, r.avg, r.min, r.max, ARRAY[r.p50, r.p95, r.p99] AS percentiles
 
 -- fragment: parts
 -- The parts of a series, from `points` and `hours`. Where they meet in a bucket their bins come with them, to be added up.
+-- The unit is the newest point's, or that of the newest hour whose points were deleted.
+latest AS MATERIALIZED (
+    SELECT m.unit, m.recorded_at, date_trunc('hour', m.recorded_at, 'UTC') AS hour FROM agent_metrics AS m
+    WHERE {{series_of}} ORDER BY m.recorded_at DESC, m.value DESC LIMIT 1
+),
+newest AS MATERIALIZED (
+    SELECT found.unit FROM (
+        SELECT latest.unit, latest.recorded_at FROM latest
+        UNION ALL
+        (SELECT r.unit, r.last_at FROM agent_metric_rollups AS r
+         WHERE r.organization_id = $1 AND r.agent_id = $2 AND r.name = $3 AND r.is_pruned
+            AND r.starts_at >= coalesce((SELECT latest.hour FROM latest), '-infinity')
+         ORDER BY r.starts_at DESC LIMIT 1)
+    ) AS found
+    ORDER BY found.recorded_at DESC LIMIT 1
+),
 shared AS MATERIALIZED (
     SELECT found.bucket, ($4::timestamptz[])[found.bucket + 1] AS since,
         coalesce(($4::timestamptz[])[found.bucket + 2], $5) AS until
@@ -32,7 +38,7 @@ shared AS MATERIALIZED (
     GROUP BY found.bucket HAVING count(*) > 1
 )
 SELECT p.bucket, p.count, p.avg, p.min, p.max, p.percentiles, true AS is_exact, false AS is_hour, bins.keys, bins.counts,
-    {{series_unit}} AS unit
+    (SELECT newest.unit FROM newest) AS unit
 FROM points AS p LEFT JOIN (
     SELECT b.bucket, array_agg(b.key) AS keys, array_agg(b.number) AS counts FROM (
         SELECT s.bucket, {{bin_key}} AS key, count(*)::integer AS number FROM shared AS s, spans, LATERAL (
@@ -48,16 +54,20 @@ FROM points AS p LEFT JOIN (
 ) AS bins USING (bucket)
 UNION ALL
 SELECT h.bucket, h.count, h.avg, h.min, h.max, h.percentiles, h.is_exact, true,
-    CASE WHEN s.bucket IS NOT NULL THEN h.keys END, CASE WHEN s.bucket IS NOT NULL THEN h.counts END, {{series_unit}}
+    CASE WHEN s.bucket IS NOT NULL THEN h.keys END, CASE WHEN s.bucket IS NOT NULL THEN h.counts END,
+    (SELECT newest.unit FROM newest)
 FROM hours AS h LEFT JOIN shared AS s USING (bucket)
 
 -- name: series_labelled
 -- The points that have the labels $6, by buckets: $4 holds their starts in order, $5 is where the last one ends. Empty ones
 -- have no row.
 SELECT width_bucket(m.recorded_at, $4::timestamptz[]) - 1 AS bucket, {{figures}}, true AS is_exact, false AS is_hour,
-    NULL::integer[] AS keys, NULL::integer[] AS counts, {{series_unit}} AS unit
+    NULL::integer[] AS keys, NULL::integer[] AS counts,
+    (SELECT m.unit FROM agent_metrics AS m
+     WHERE {{series_of}} AND m.recorded_at >= ($4::timestamptz[])[1] AND m.labels @> $6::jsonb AND m.labels || $6::jsonb = m.labels
+     ORDER BY m.recorded_at DESC, m.value DESC LIMIT 1) AS unit
 FROM agent_metrics AS m
-WHERE {{series_of}} AND m.recorded_at >= ($4::timestamptz[])[1] AND m.recorded_at < $5 AND m.labels @> $6::jsonb
+WHERE {{series_of}} AND m.recorded_at >= ($4::timestamptz[])[1] AND m.recorded_at < $5 AND m.labels @> $6::jsonb AND m.labels || $6::jsonb = m.labels
 GROUP BY bucket
 
 -- name: series_points
@@ -114,15 +124,23 @@ hours AS (
 {{parts}}
 
 -- fragment: newest
--- The newest point of each metric that has a part, or the newest hour where all points were deleted.
+-- The newest point of each metric that has a part, or the newest hour whose points were deleted: one before the point's is
+-- not looked for, there may be a year of hours that have theirs.
+latest AS MATERIALIZED (
+    SELECT n.name, m.*, coalesce(date_trunc('hour', m.recorded_at, 'UTC'), '-infinity') AS hour
+    FROM (SELECT DISTINCT p.name FROM parts AS p) AS n LEFT JOIN LATERAL (
+        SELECT m.unit, m.value, m.recorded_at FROM agent_metrics AS m
+        WHERE m.organization_id = $1 AND m.agent_id = $2 AND m.name = n.name AND m.recorded_at <= statement_timestamp()
+        ORDER BY m.recorded_at DESC, m.value DESC LIMIT 1
+    ) AS m ON true
+),
 newest AS MATERIALIZED (
-    SELECT n.name, found.unit, found.value AS last FROM (SELECT DISTINCT p.name FROM parts AS p) AS n CROSS JOIN LATERAL (
-        (SELECT m.unit, m.value, m.recorded_at FROM agent_metrics AS m
-         WHERE m.organization_id = $1 AND m.agent_id = $2 AND m.name = n.name AND m.recorded_at <= statement_timestamp()
-         ORDER BY m.recorded_at DESC, m.value DESC LIMIT 1)
+    SELECT latest.name, found.unit, found.value AS last FROM latest CROSS JOIN LATERAL (
+        (SELECT latest.unit, latest.value, latest.recorded_at WHERE latest.recorded_at IS NOT NULL)
         UNION ALL
         (SELECT r.unit, r.last, r.last_at FROM agent_metric_rollups AS r
-         WHERE r.organization_id = $1 AND r.agent_id = $2 AND r.name = n.name AND r.is_pruned
+         WHERE r.organization_id = $1 AND r.agent_id = $2 AND r.name = latest.name AND r.is_pruned
+            AND r.starts_at >= latest.hour
          ORDER BY r.starts_at DESC LIMIT 1)
         ORDER BY recorded_at DESC, value DESC LIMIT 1
     ) AS found
@@ -135,14 +153,14 @@ ORDER BY p.name
 WITH points AS (
     SELECT m.name, {{figures}} FROM agent_metrics AS m
     WHERE m.organization_id = $1 AND m.agent_id = $2 AND m.recorded_at <= statement_timestamp()
-        AND m.recorded_at > statement_timestamp() - $3::float8 * interval '1 hour' AND m.labels @> $4::jsonb
+        AND m.recorded_at > statement_timestamp() - $3::float8 * interval '1 hour' AND m.labels @> $4::jsonb AND m.labels || $4::jsonb = m.labels
     GROUP BY m.name
 )
 SELECT p.*, true AS is_exact, NULL::integer[] AS keys, NULL::integer[] AS counts, newest.unit, newest.last
 FROM points AS p CROSS JOIN LATERAL (
     SELECT m.unit, m.value AS last FROM agent_metrics AS m
     WHERE m.organization_id = $1 AND m.agent_id = $2 AND m.name = p.name AND m.recorded_at <= statement_timestamp()
-        AND m.labels @> $4::jsonb
+        AND m.labels @> $4::jsonb AND m.labels || $4::jsonb = m.labels
     ORDER BY m.recorded_at DESC, m.value DESC LIMIT 1
 ) AS newest
 ORDER BY p.name

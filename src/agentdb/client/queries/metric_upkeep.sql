@@ -1,6 +1,15 @@
 -- uses: metrics
 -- The ends of spans are columns of CTEs, and OFFSET 0 has their points read span by span: metric_reads.sql says why.
 
+-- fragment: held
+-- The agents of what is `found`, whose deletion has to wait; those that are being deleted are left out. So upkeep waits for
+-- nobody who deletes an agent, and neither of them runs into a deadlock.
+held AS MATERIALIZED (
+    SELECT a.id AS agent_id FROM agents AS a
+    WHERE a.organization_id = $1 AND a.id IN (SELECT found.agent_id FROM found)
+    FOR KEY SHARE SKIP LOCKED
+)
+
 -- fragment: fresh
 -- The figures of each hour from `due`: a metric of an agent from since to until.
 points AS MATERIALIZED (
@@ -53,7 +62,7 @@ WITH RECURSIVE series AS (
         WHERE m.organization_id = $1 AND (m.agent_id, m.name) > (s.agent_id, s.name) ORDER BY m.agent_id, m.name LIMIT 1
     ) AS next
 ),
-due AS MATERIALIZED (
+found AS MATERIALIZED (
     SELECT row_number() OVER () AS place, d.* FROM (
         SELECT s.agent_id, s.name, first.hour AS since,
             greatest(coalesce(enough.hour, $4::timestamptz), first.hour + interval '1 hour') AS until
@@ -77,6 +86,8 @@ due AS MATERIALIZED (
         LIMIT $6
     ) AS d
 ),
+{{held}},
+due AS MATERIALIZED (SELECT found.* FROM found JOIN held USING (agent_id)),
 {{fresh}},
 rolled AS ({{insert_fresh}} RETURNING 1),
 settled AS (
@@ -84,12 +95,12 @@ settled AS (
     WHERE l.organization_id = $1 AND l.agent_id = due.agent_id AND l.name = due.name
         AND l.starts_at >= due.since AND l.starts_at < due.until
 )
-SELECT due.agent_id, due.name, due.until < $4 AS has_more, (SELECT count(*) FROM rolled) AS hours
-FROM due ORDER BY due.place
+SELECT found.agent_id, found.name, due.until < $4 AS has_more, (SELECT count(*) FROM rolled) AS hours
+FROM found LEFT JOIN due USING (place) ORDER BY place
 
 -- name: roll_up_late
 -- Roll up anew $3 hours before $2 whose points have changed since; one without any is rolled up no more.
-WITH late AS MATERIALIZED (
+WITH found AS MATERIALIZED (
     SELECT DISTINCT l.agent_id, l.name, l.starts_at FROM agent_metric_late_hours AS l
     WHERE l.organization_id = $1 AND l.starts_at < $2
         AND NOT EXISTS (
@@ -99,10 +110,11 @@ WITH late AS MATERIALIZED (
         )
     LIMIT $3
 ),
+{{held}},
 due AS MATERIALIZED (
-    SELECT row_number() OVER () AS place, late.agent_id, late.name, late.starts_at AS since,
-        late.starts_at + interval '1 hour' AS until
-    FROM late
+    SELECT row_number() OVER () AS place, found.agent_id, found.name, found.starts_at AS since,
+        found.starts_at + interval '1 hour' AS until
+    FROM found JOIN held USING (agent_id)
 ),
 {{fresh}},
 rolled AS (
@@ -134,12 +146,14 @@ WITH candidates AS (
         )
     ORDER BY r.starts_at LIMIT 1000
 ),
-chosen AS MATERIALIZED (
+found AS MATERIALIZED (
     SELECT c.agent_id, c.name, c.starts_at, c.starts_at + interval '1 hour' AS ends_at FROM (
         SELECT c.*, sum(c.count) OVER (ORDER BY c.starts_at, c.agent_id, c.name) - c.count AS before FROM candidates AS c
     ) AS c
     WHERE c.before < $3
 ),
+{{held}},
+chosen AS MATERIALIZED (SELECT found.* FROM found JOIN held USING (agent_id)),
 pruned AS (
     UPDATE agent_metric_rollups AS r SET is_pruned = true FROM chosen
     WHERE r.organization_id = $1 AND r.agent_id = chosen.agent_id AND r.name = chosen.name
@@ -161,11 +175,13 @@ SELECT (SELECT count(*) FROM chosen) AS hours, (SELECT count(*) FROM gone) AS po
 
 -- name: take_late
 -- Take $2 points that came after the others of their hour were deleted.
-WITH late AS MATERIALIZED (
+WITH found AS MATERIALIZED (
     SELECT DISTINCT l.agent_id, l.name, l.starts_at, l.starts_at + interval '1 hour' AS ends_at
     FROM agent_metric_late_hours AS l JOIN agent_metric_rollups AS r USING (agent_id, name, starts_at)
     WHERE l.organization_id = $1 AND r.organization_id = $1 AND r.is_pruned
 ),
+{{held}},
+late AS MATERIALIZED (SELECT found.* FROM found JOIN held USING (agent_id)),
 points AS MATERIALIZED (
     SELECT p.id FROM late CROSS JOIN LATERAL (
         SELECT m.id FROM agent_metrics AS m
@@ -194,11 +210,13 @@ WHERE r.organization_id = $1 AND r.agent_id = $2 AND r.name = $3 AND r.starts_at
 
 -- name: settle_late
 -- Forget the marks of hours whose points were deleted, the late ones too.
-WITH late AS MATERIALIZED (
+WITH found AS MATERIALIZED (
     SELECT DISTINCT l.agent_id, l.name, l.starts_at, l.starts_at + interval '1 hour' AS ends_at
     FROM agent_metric_late_hours AS l JOIN agent_metric_rollups AS r USING (agent_id, name, starts_at)
     WHERE l.organization_id = $1 AND r.organization_id = $1 AND r.is_pruned
 ),
+{{held}},
+late AS MATERIALIZED (SELECT found.* FROM found JOIN held USING (agent_id)),
 done AS MATERIALIZED (
     SELECT late.* FROM late LEFT JOIN LATERAL (
         SELECT true AS is_there FROM agent_metrics AS m
@@ -213,7 +231,7 @@ WHERE l.organization_id = $1 AND l.agent_id = done.agent_id AND l.name = done.na
 
 -- name: prune_rollups
 -- Delete $3 hours before $2 whose points are deleted, unless points have come that are not added yet.
-WITH chosen AS MATERIALIZED (
+WITH found AS MATERIALIZED (
     SELECT r.agent_id, r.name, r.starts_at FROM agent_metric_rollups AS r
     WHERE r.organization_id = $1 AND r.is_pruned AND r.starts_at < $2
         AND NOT EXISTS (
@@ -221,7 +239,9 @@ WITH chosen AS MATERIALIZED (
             WHERE l.organization_id = $1 AND l.agent_id = r.agent_id AND l.name = r.name AND l.starts_at = r.starts_at
         )
     LIMIT $3
-)
+),
+{{held}},
+chosen AS MATERIALIZED (SELECT found.* FROM found JOIN held USING (agent_id))
 DELETE FROM agent_metric_rollups AS r USING chosen
 WHERE r.organization_id = $1 AND r.agent_id = chosen.agent_id AND r.name = chosen.name AND r.starts_at = chosen.starts_at
 
@@ -241,7 +261,7 @@ SELECT
     (SELECT coalesce(sum(h.count), 0)::bigint FROM hours AS h WHERE h.starts_at < $2 OR h.is_pruned) AS points,
     (SELECT count(*) FROM (
         SELECT r.agent_id, r.name, r.starts_at FROM agent_metric_rollups AS r
-        WHERE r.organization_id = $1 AND r.starts_at < $3 AND (r.is_pruned OR r.starts_at < $2)
+        WHERE r.organization_id = $1 AND r.starts_at < $3 AND r.is_pruned
         UNION
         SELECT h.agent_id, h.name, h.starts_at FROM hours AS h WHERE h.starts_at < $3 AND h.starts_at < $2
     ) AS gone) AS rollups
