@@ -1,0 +1,135 @@
+"""Memories: what goes in, what comes back, what a search finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from agentdb.models.base import Input, Row
+from agentdb.validation import Content, Importance, JsonObject, Name, ShortName, UtcDatetime, UuidText, Vector
+
+__all__ = [
+    "Memory",
+    "MemoryEntry",
+    "MemoryHit",
+    "SearchResult",
+]
+
+
+class MemoryEntry(Input):
+    """
+    A memory to store.
+
+    Attributes:
+        agent_id: Whose memory it is: the agent's id, not its name.
+        content: The text, 1 to 1,000,000 characters.
+        metadata: A JSON object; keys are text, numbers finite.
+        importance: In [0, 1].
+        memory_type: 1 to 100 characters.
+        embedding: 1 to 16,000 numbers, not all zero as 32-bit floats: a sequence or a one-dimensional array.
+        embedding_model: What made the embedding, 1 to 255 characters; None: the client's embedder, else "unnamed".
+        visibility: "agent": found by its agent alone; "organization": by every agent of the organization.
+        sensitive: Marks a memory as sensitive. A mark and no more: its content is stored as plain text.
+        pinned: Marks a memory that neither fades nor is evicted.
+        expires_at: From then on it is never read again; a naive time is taken as UTC. None: never.
+        occurred_at: When what it tells of happened; a naive time is taken as UTC. None: now.
+        idempotency_key: A write that is retried with the same key lands once; 1 to 255 characters.
+        id: The memory's id, a UUID; None: a new one.
+    """
+
+    agent_id: Name
+    content: Content
+    metadata: JsonObject = Field(default_factory=dict)
+    importance: Importance = 0.5
+    memory_type: ShortName = "general"
+    embedding: Vector | None = None
+    embedding_model: Name | None = None
+    visibility: Literal["agent", "organization"] = "agent"
+    sensitive: bool = False
+    pinned: bool = False
+    expires_at: UtcDatetime | None = None
+    occurred_at: UtcDatetime | None = None
+    idempotency_key: Name | None = None
+    id: UuidText | None = None
+
+
+class Memory(Row):
+    """
+    A memory as it is stored.
+
+    Attributes:
+        embedding_model: What made its embedding; None when it has none.
+        embedding_error: Why it has none though it should; `Memories.reembed` repairs it.
+        execution_id: The execution that stored it; None when it was stored outside of one.
+        superseded_by: The id of the memory that took its place.
+        store_count: How often it was stored: equal memories are stored once.
+        access_count: How often a search found it; searches of other processes count within a second or so.
+        last_accessed_at: When a search found it last.
+    """
+
+    id: str
+    agent_id: str
+    content: str
+    metadata: dict[str, Any]
+    importance: float
+    memory_type: str
+    visibility: Literal["agent", "organization"]
+    sensitive: bool
+    pinned: bool
+    embedding_model: str | None
+    embedding_error: str | None
+    execution_id: str | None
+    created_at: datetime
+    occurred_at: datetime
+    expires_at: datetime | None
+    superseded_by: str | None
+    store_count: int
+    access_count: int
+    last_accessed_at: datetime | None
+
+
+class MemoryHit(Row):
+    """
+    A memory that was found.
+
+    Attributes:
+        score: What it was ranked by; higher is better. `agentdb.client.memory.retrieval` has the formula.
+        parts: What the score is made of, each in [0, 1]: "lexical" where words were searched for; "semantic" where
+            embeddings were compared, and "cosine", which it is made of; "recency" and "importance".
+    """
+
+    memory: Memory
+    score: float
+    parts: dict[str, float]
+
+    @property
+    def id(self) -> str:
+        """The memory's id."""
+        return self.memory.id
+
+    @property
+    def content(self) -> str:
+        """The memory's text."""
+        return self.memory.content
+
+
+class SearchResult(list[MemoryHit]):
+    """
+    Hits, best first.
+
+    Attributes:
+        exact: Whether every memory in scope was considered; False when an approximate index chose among them, or a
+            word of the query is so frequent that not all its memories were looked at.
+        embedding_error: Why the query could not be embedded, so that only its words were searched for; None when it
+            was, or did not have to be.
+    """
+
+    def __init__(
+        self, hits: Iterable[MemoryHit] = (), *, exact: bool = True, embedding_error: str | None = None
+    ) -> None:
+        super().__init__(hits)
+        self.exact = exact
+        self.embedding_error = embedding_error
