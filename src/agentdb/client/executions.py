@@ -7,21 +7,19 @@ import builtins
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final
 
+from agentdb.client.execution.reads import ExecutionReads, ExecutionStatus
 from agentdb.client.execution.reports import ExecutionReports
 from agentdb.client.execution.rows import (
     NO_FAILURE,
     check_cost,
     check_kind,
     check_model,
-    execution_of,
     failure_of,
     is_same_json,
     kind_of,
-    tree_of,
 )
 from agentdb.client.execution.running import (
     LogLevel,
@@ -35,25 +33,21 @@ from agentdb.client.execution.running import (
 )
 from agentdb.client.execution.steps import StepRow, Steps
 from agentdb.client.execution.writes import Ending, EndRow, ExecutionWrites, StartRow
-from agentdb.client.queries import Bound, load_queries, write_out
+from agentdb.client.queries import load_queries
 from agentdb.client.resource import known_uuid, may_pass, only_result
 from agentdb.errors import AgentDBError, ConflictError, InvalidInputError, NotFoundError
 from agentdb.ids import keyed_uuid, uuid7_text
-from agentdb.models import Execution, ExecutionTree, TokenUsage
-from agentdb.validation import check_flag, check_limit, check_number, check_offset, check_text, check_time, parse_json
+from agentdb.models import Execution, TokenUsage
+from agentdb.validation import check_flag, check_number, check_text, parse_json
 
 __all__ = ["ExecutionStatus", "Executions"]
 
-ExecutionStatus = Literal["running", "completed", "failed", "cancelled", "abandoned"]
-
 if TYPE_CHECKING:
     from agentdb.client.execution.heartbeats import Heartbeats
-    from agentdb.client.execution.journal import Journal
 
 logger = logging.getLogger("agentdb.client")
 
 _SQL: Final = load_queries("executions")
-_STATUSES: Final = get_args(ExecutionStatus)
 _MOST_AT_ONCE: Final = 1000
 # Ends travel together, and a statement takes 256 MB of JSON.
 _MOST_STEPS_WITH_END: Final = 200
@@ -61,7 +55,7 @@ _MOST_CHARACTERS_WITH_END: Final = 1_000_000
 _LONGEST_SILENCE: Final = 1e9
 
 
-class Executions(ExecutionReports):
+class Executions(ExecutionReads, ExecutionReports):
     """
     What agents did: a row per run of a task, begun by `start`, ended once by `finish` or `fail`.
 
@@ -248,77 +242,6 @@ class Executions(ExecutionReports):
         finally:
             leave(token)
 
-    async def get(self, execution_id: str) -> Execution:
-        """
-        Return one execution.
-
-        Raises:
-            NotFoundError: There is no such execution.
-        """
-        rows = await self._fetch(_SQL["get"], known_uuid("execution", execution_id))
-        if not rows:
-            raise NotFoundError("execution", execution_id)
-        return execution_of(rows[0])
-
-    async def list(
-        self,
-        agent_id: str | None = None,
-        *,
-        parent_id: str | None = None,
-        status: ExecutionStatus | None = None,
-        kind: str | None = None,
-        model: str | None = None,
-        error_type: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        limit: int = 100,
-        offset: int = 0,
-    ) -> builtins.list[Execution]:
-        """
-        Return executions, newest first: those that fit every condition that is given.
-
-        Args:
-            agent_id: Only those of this agent; None: of all.
-            parent_id: Only those that this execution called.
-            status: Only those in this state.
-            kind: Only tasks of this kind.
-            model: Only those that used this model.
-            error_type: Only those that failed with an exception of this class, as `Execution.error_type` names it.
-            since: Only those started then or later; a naive time is taken as UTC.
-            until: Only those started before.
-            limit: Most executions to return, 1 to 1000.
-            offset: How many to pass over first.
-        """
-        if status is not None and status not in _STATUSES:
-            raise InvalidInputError("status", f"expected one of {', '.join(_STATUSES)}.")
-        sql, arguments = write_out(
-            _SQL["list"],
-            None if agent_id is None else check_text(agent_id, "agent_id"),
-            None if parent_id is None else known_uuid("execution", parent_id),
-            status,
-            check_kind(kind),
-            check_model(model),
-            None if error_type is None else check_text(error_type, "error_type"),
-            check_time(since, "since"),
-            check_time(until, "until"),
-            Bound(check_limit(limit)),
-            Bound(check_offset(offset)),
-        )
-        return [execution_of(row) for row in await self._fetch(sql, *arguments)]
-
-    async def tree(self, execution_id: str) -> ExecutionTree:
-        """
-        Return an execution with its steps, and with all that it called and what those called, in one round trip.
-
-        Steps that this process has taken and not written yet are written first.
-
-        Raises:
-            NotFoundError: There is no such execution.
-        """
-        id = known_uuid("execution", execution_id)
-        await self._write_steps()
-        return tree_of(await self._fetch(_SQL["tree"], id), execution_id)
-
     async def sweep_abandoned(self, older_than_seconds: float | None = None, *, dry_run: bool = False) -> int:
         """
         End the organization's running executions whose process is not heard of any more as abandoned.
@@ -354,10 +277,6 @@ class Executions(ExecutionReports):
     @property
     def _writes(self) -> ExecutionWrites:
         return ExecutionWrites(self._client)
-
-    @property
-    def _journal(self) -> Journal:
-        return self._client.gathering.journal
 
     @property
     def _heartbeats(self) -> Heartbeats:
@@ -482,10 +401,6 @@ class Executions(ExecutionReports):
                 heartbeats.end(running.id)
             return error if self._client.settings.strict_recording else None
         return None
-
-    async def _write_steps(self) -> None:
-        if not self._client.in_transaction:
-            await self._journal.flush()
 
 
 def _retrieve(work: asyncio.Future[Exception | None]) -> None:

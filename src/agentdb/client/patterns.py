@@ -6,8 +6,8 @@ import builtins
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from agentdb.client.evidence import wilson_lower_bound
 from agentdb.client.execution.running import running_id, visible_execution
-from agentdb.client.pattern.evidence import wilson_lower_bound
 from agentdb.client.pattern.life import PatternLife
 from agentdb.client.pattern.recognition import RECOGNIZED, PatternRecognition
 from agentdb.client.pattern.rows import read_pattern

@@ -23,7 +23,7 @@ from agentdb import (
     PrismaAgentClient,
     TokenUsage,
 )
-from agentdb.client.pattern.evidence import wilson_interval
+from agentdb.client.evidence import wilson_interval
 from agentdb.client.queries import load_queries, write_out
 from agentdb.ids import NIL_UUID
 from tests.conftest import Database

@@ -392,7 +392,7 @@ async def test_the_newest_hour_is_found_at_once(client: PrismaAgentClient, agent
     """A summary does not look through all hours for one whose points were deleted when none was."""
     owner = await asyncpg.connect(**parse_url(admin_url).connect_arguments())
     try:
-        columns = ["organization_id", "agent_id", "name", "starts_at", "unit", *"count avg min max p50 p95 p99 last".split()]
+        columns = ["organization_id", "agent_id", "name", "starts_at", "unit", *["count", "avg", "min", "max", "p50", "p95", "p99", "last"]]
         columns += ["last_at", "bin_keys", "bin_counts"]
         await client.metrics.record(agent.id, "m", 1)
         hours = [this_hour() - n * HOUR for n in range(2, 5000)]

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from agentdb import Agent, AgentConfig, ConflictError, InvalidInputError, NotFoundError, PrismaAgentClient
-from agentdb.client.pattern.evidence import wilson_interval, wilson_lower_bound
+from agentdb.client.evidence import wilson_interval, wilson_lower_bound
 from agentdb.client.queries import load_queries
 
 pytestmark = pytest.mark.postgres

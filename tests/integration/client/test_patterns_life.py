@@ -17,7 +17,7 @@ from agentdb import (
     LearningPattern,
     PrismaAgentClient,
 )
-from agentdb.client.pattern.evidence import wilson_interval, wilson_lower_bound
+from agentdb.client.evidence import wilson_interval, wilson_lower_bound
 
 pytestmark = pytest.mark.postgres
 

@@ -24,7 +24,7 @@ from agentdb import (
     Step,
     ToolStats,
 )
-from agentdb.client.pattern.evidence import wilson_interval
+from agentdb.client.evidence import wilson_interval
 from tests.wire import Wire
 
 pytestmark = pytest.mark.postgres

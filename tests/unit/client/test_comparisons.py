@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentdb.client.evidence import wilson_interval
 from agentdb.client.pattern.comparisons import adjust, compare_order, compare_rates
-from agentdb.client.pattern.evidence import wilson_interval
 from agentdb.client.pattern.recognition import found_among
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentdb.client.evidence import wilson_interval, wilson_lower_bound
 from agentdb.client.memory.retrieval import HALF_LIFE, recency
-from agentdb.client.pattern.evidence import wilson_interval, wilson_lower_bound
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentdb import ToolStats
-from agentdb.client.pattern.evidence import wilson_interval
+from agentdb.client.evidence import wilson_interval
 from agentdb.client.tool.stats import overview_of, ranked
 from agentdb.models import from_row
 

@@ -2,6 +2,6 @@
 What `client.executions` is made of.
 
 Reading order: `running` is the execution that code is inside of, `steps` its trail and `journal` how that gets to the
-database; `writes` sends starts and ends, `heartbeats` says what still runs, `reports` looks back; `payloads` decides
-what may be kept.
+database; `writes` sends starts and ends, `heartbeats` says what still runs, `reads` and `reports` look back; `payloads`
+decides what may be kept.
 """

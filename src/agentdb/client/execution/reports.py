@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from agentdb.client.pattern.evidence import wilson_interval
+from agentdb.client.evidence import wilson_interval
 from agentdb.client.queries import load_queries, write_out
 from agentdb.client.resource import Resource
 from agentdb.errors import NotFoundError

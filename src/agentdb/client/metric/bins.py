@@ -13,7 +13,9 @@ its opposite's, that of zero is 0. So keys sort as the numbers do. The fragment 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final
 
 __all__ = ["FRACTIONS", "RELATIVE_ERROR", "bin_key", "bin_value", "estimated_percentiles"]
@@ -48,12 +50,13 @@ def bin_value(key: int) -> float:
     return size if key > 0 else -size
 
 
-def estimated_percentiles(bins: Mapping[int, int], low: float, high: float) -> tuple[float, ...]:
+def estimated_percentiles(keys: Sequence[int], counts: Sequence[int], low: float, high: float) -> tuple[float, ...]:
     """
     Return the percentiles of `FRACTIONS`, interpolated between neighbours in order as numpy does.
 
     Args:
-        bins: How many numbers there are in the bin of each key; at least one.
+        keys: The bins that hold any of the numbers, at least one, in order.
+        counts: How many each of them holds.
         low: The least number.
         high: The greatest.
 
@@ -61,26 +64,17 @@ def estimated_percentiles(bins: Mapping[int, int], low: float, high: float) -> t
         For each fraction a number from *low* to *high*. Each of the two numbers that it is interpolated between is
         within `RELATIVE_ERROR` of the true one.
     """
-    last = sum(bins.values()) - 1
-    places = [fraction * last for fraction in FRACTIONS]
-    wanted = sorted({place for exact in places for place in (math.floor(exact), math.ceil(exact))})
-    found = dict(zip(wanted, _in_order(bins, wanted), strict=True))
-    # The ends are known, and no estimate may lie beyond them.
-    values = {place: min(max(value, low), high) for place, value in found.items()} | {0: low, last: high}
-    return tuple(_between(values, place) for place in places)
+    sums = list(accumulate(counts))
+    last = sums[-1] - 1
 
+    def number(place: int) -> float:
+        """Return what stands for the number at *place* of all in order; the ends are known, and none lies beyond."""
+        if place == 0:
+            return low
+        return high if place == last else min(max(bin_value(keys[bisect_right(sums, place)]), low), high)
 
-def _in_order(bins: Mapping[int, int], places: Sequence[int]) -> Iterable[float]:
-    """Yield what stands for the numbers at *places*, ascending, of all of them in order."""
-    keys = iter(sorted(bins))
-    key, passed = 0, 0
-    for place in places:
-        while passed <= place:
-            key = next(keys)
-            passed += bins[key]
-        yield bin_value(key)
+    def between(place: float) -> float:
+        before, after = number(math.floor(place)), number(math.ceil(place))
+        return before + (after - before) * (place - math.floor(place))
 
-
-def _between(values: Mapping[int, float], place: float) -> float:
-    low, high = values[math.floor(place)], values[math.ceil(place)]
-    return low + (high - low) * (place - math.floor(place))
+    return tuple(between(fraction * last) for fraction in FRACTIONS)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from agentdb.errors import InvalidInputError
 
-__all__ = ["BUCKETS", "are_full_hours", "bucket_edges", "is_narrow", "time_zone"]
+__all__ = ["BUCKETS", "about_how_many", "are_full_hours", "bucket_edges", "is_narrow", "time_zone"]
 
 _MINUTES: Final = {"1m": 1, "5m": 5, "15m": 15, "1h": 60, "6h": 360}
 _WALL: Final = {"6h": timedelta(hours=6), "1d": timedelta(days=1), "1w": timedelta(weeks=1), "1mo": timedelta(days=31)}
@@ -28,6 +28,18 @@ def time_zone(name: str) -> tzinfo:
         raise InvalidInputError("timezone", "is not the name of a time zone, like Europe/Berlin.") from None
 
 
+def about_how_many(hours: float, bucket: str) -> float:
+    """
+    Return how many buckets there are in some hours; of those of a week and a month there are fewer.
+
+    Raises:
+        InvalidInputError: *bucket* is not known.
+    """
+    if bucket not in BUCKETS:
+        raise InvalidInputError("bucket", f"expected one of {', '.join(BUCKETS)}.")
+    return hours * 60 / _MINUTES.get(bucket, 1440)
+
+
 def bucket_edges(now: datetime, hours: float, bucket: str, zone: tzinfo) -> list[datetime]:
     """
     Return where each bucket begins that the last *hours* before *now* touch, and at the end where the last one ends.
@@ -39,9 +51,7 @@ def bucket_edges(now: datetime, hours: float, bucket: str, zone: tzinfo) -> list
     Raises:
         InvalidInputError: *bucket* is not known, or there would be more than 50,000 buckets.
     """
-    if bucket not in BUCKETS:
-        raise InvalidInputError("bucket", f"expected one of {', '.join(BUCKETS)}.")
-    if hours * 60 / _MINUTES.get(bucket, 1440) > MAX_BUCKETS:
+    if about_how_many(hours, bucket) > MAX_BUCKETS:
         raise InvalidInputError(
             "bucket", f"gives more than {MAX_BUCKETS:,} buckets; choose a wider one, or fewer hours."
         )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
+from array import array
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import repeat
-from operator import add, mul
+from operator import mul
 from typing import TYPE_CHECKING, Final
 
 from agentdb.client.metric.bins import bin_key, estimated_percentiles
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Part", "joined", "part_of_row", "part_of_values"]
 
 _LARGE: Final = 1e280
+_HEADER_BYTES: Final = 20
+_NARROW: Final = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,7 @@ class Part:
     Attributes:
         percentiles: p50, p95 and p99.
         is_exact: Whether the percentiles are; the other figures always are.
-        keys: The bins that hold any of the points, by their keys; empty where the part stands alone.
+        keys: The bins that hold any of the points, by their keys, in order; empty where the part stands alone.
         counts: How many points each of these holds.
     """
 
@@ -50,21 +54,32 @@ def part_of_row(row: Record) -> Part:
         row["max"],
         row["percentiles"],
         row["is_exact"],
-        row["keys"] or (),
-        row["counts"] or (),
+        _integers(row["keys"]),
+        _integers(row["counts"]),
     )
+
+
+def _integers(sent: bytes | None) -> Sequence[int]:
+    """
+    Return the elements of an integer[] from what `array_send` makes of it.
+
+    Left to asyncpg, each element becomes an object at once, and there may be a million. After the header each number
+    stands behind its length, both with the highest byte first.
+    """
+    if sent is None:
+        return ()
+    numbers = array("i", sent[_HEADER_BYTES:])
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers[1::2]
 
 
 def part_of_values(values: Sequence[float]) -> Part:
     """Return the part of points with these values. Its percentiles are estimates: it is made to be joined."""
-    bins: dict[int, int] = {}
-    for value in values:
-        key = bin_key(value)
-        bins[key] = bins.get(key, 0) + 1
+    keys, counts = zip(*sorted(Counter(map(bin_key, values)).items()), strict=True)
     low, high = min(values), max(values)
     avg = _mean(values, [1] * len(values))
-    estimates = estimated_percentiles(bins, low, high)
-    return Part(len(values), avg, low, high, estimates, False, list(bins), list(bins.values()))
+    return Part(len(values), avg, low, high, estimated_percentiles(keys, counts, low, high), False, keys, counts)
 
 
 def joined(parts: Sequence[Part]) -> Part:
@@ -73,15 +88,23 @@ def joined(parts: Sequence[Part]) -> Part:
         return parts[0]
     count = sum(part.count for part in parts)
     low, high = min(part.min for part in parts), max(part.max for part in parts)
-    bins: dict[int, int] = {}
-    for part in parts:
-        # a loop in Python takes twice as long, and there may be some hundred thousand
-        sums = map(add, map(bins.get, part.keys, repeat(0)), part.counts)
-        bins.update(zip(part.keys, sums, strict=True))
-    keys = sorted(bins)
-    estimates = estimated_percentiles(bins, low, high)
+    keys, counts = _added_up(parts)
     avg = _mean([part.avg for part in parts], [part.count for part in parts])
-    return Part(count, avg, low, high, estimates, False, keys, [bins[key] for key in keys])
+    return Part(count, avg, low, high, estimated_percentiles(keys, counts, low, high), False, keys, counts)
+
+
+def _added_up(parts: Sequence[Part]) -> tuple[Sequence[int], Sequence[int]]:
+    """Return the keys and counts of all parts' bins together."""
+    least, greatest = min(part.keys[0] for part in parts), max(part.keys[-1] for part in parts)
+    # An element of a list is found in half the time of a dictionary's; but between -1 and 1 lie 80,000 keys.
+    is_narrow = greatest - least < _NARROW
+    sums: list[int] | defaultdict[int, int] = [0] * (greatest - least + 1) if is_narrow else defaultdict(int)
+    for part in parts:
+        for key, count in zip(part.keys, part.counts, strict=True):
+            sums[key - least] += count
+    found = enumerate(sums) if isinstance(sums, list) else sorted(sums.items())
+    keys, counts = zip(*((least + place, count) for place, count in found if count), strict=True)
+    return keys, counts
 
 
 def _mean(values: Sequence[float], counts: Sequence[int]) -> float:

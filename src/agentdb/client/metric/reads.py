@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from agentdb.client.metric.buckets import are_full_hours, bucket_edges, is_narrow, time_zone
+from agentdb.client.metric.buckets import about_how_many, are_full_hours, bucket_edges, is_narrow, time_zone
 from agentdb.client.metric.parts import joined, part_of_row
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["MetricReads"]
 
+T = TypeVar("T")
+
 _SQL: Final = load_queries("metric_reads")
+_MOST_BUCKETS_AT_ONCE: Final = 500
+_MOST_ROWS_AT_ONCE: Final = 100
 _name: Final = itemgetter("name")
 
 
@@ -55,7 +60,7 @@ class MetricReads(Resource):
             rows = await self._fetch(_SQL["summary_labelled"], *what, _labels(labels))
         else:
             rows = await self._fetch(_SQL["summary_points" if is_exact else "summary_rolled"], *what)
-        return {name: _summary(list(parts)) for name, parts in groupby(rows, _name)}
+        return await _apart(len(rows) > _MOST_ROWS_AT_ONCE, lambda: _summaries(rows))
 
     async def series(
         self,
@@ -93,7 +98,9 @@ class MetricReads(Resource):
             InvalidInputError: An argument does not fit, there would be more than 50,000 buckets, or *bucket* is less
                 than an hour and points of that time are kept by the hour only.
         """
-        edges = bucket_edges(datetime.now(UTC), _hours(hours), bucket, time_zone(timezone))
+        now, zone, back = datetime.now(UTC), time_zone(timezone), _hours(hours)
+        are_many = about_how_many(back, bucket) > _MOST_BUCKETS_AT_ONCE
+        edges = await _apart(are_many, lambda: bucket_edges(now, back, bucket, zone))
         what = (check_text(agent_id, "agent_id"), check_text(name, "name"), edges[:-1], edges[-1])
         is_exact = check_flag(exact, "exact")
         if labels is not None:
@@ -105,10 +112,7 @@ class MetricReads(Resource):
             raise InvalidInputError(
                 "bucket", "is less than an hour, and points of that time are kept by the hour only; take 1h or more."
             )
-        found: dict[int, list[Record]] = defaultdict(list)
-        for row in rows:
-            found[row["bucket"]].append(row)
-        buckets = [_bucket(start, found.get(index, ())) for index, start in enumerate(edges[:-1])]
+        buckets = await _apart(are_many or len(rows) > _MOST_ROWS_AT_ONCE, lambda: _buckets(edges[:-1], rows))
         values = {
             "name": name,
             "unit": rows[0]["unit"] if rows else "",
@@ -117,6 +121,11 @@ class MetricReads(Resource):
             "buckets": buckets,
         }
         return from_row(MetricSeries, values)
+
+
+async def _apart(are_many: bool, work: Callable[[], T]) -> T:
+    """Return what *work* returns: in a thread where it would hold up the event loop."""
+    return await asyncio.to_thread(work) if are_many else work()
 
 
 def _hours(hours: float) -> float:
@@ -132,8 +141,19 @@ def _labels(labels: Mapping[str, Any]) -> str:
 _EMPTY: Final = {"count": 0, **dict.fromkeys(("avg", "min", "max", "p50", "p95", "p99")), "exact": True}
 
 
+def _buckets(starts: Sequence[datetime], rows: Sequence[Record]) -> list[Bucket]:
+    found: dict[int, list[Record]] = defaultdict(list)
+    for row in rows:
+        found[row["bucket"]].append(row)
+    return [_bucket(start, found.get(index, ())) for index, start in enumerate(starts)]
+
+
 def _bucket(start: datetime, rows: Sequence[Record]) -> Bucket:
     return from_row(Bucket, {"start": start, **(_figures(rows) if rows else _EMPTY)})
+
+
+def _summaries(rows: Iterable[Record]) -> dict[str, MetricSummary]:
+    return {name: _summary(list(parts)) for name, parts in groupby(rows, _name)}
 
 
 def _summary(rows: Sequence[Record]) -> MetricSummary:

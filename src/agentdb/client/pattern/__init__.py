@@ -1,6 +1,6 @@
 """
 What `client.patterns` is made of.
 
-Reading order: `evidence` says how sure a rate is, `variants` chooses by it, `life` promotes and quarantines;
-`recognition` finds what makes a difference, by the tests of `comparisons`.
+Reading order: `variants` chooses by evidence, `life` promotes and quarantines; `recognition` finds what makes a
+difference, by the tests of `comparisons`.
 """

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from agentdb.client.pattern.evidence import Z, wilson_interval
+from agentdb.client.evidence import Z, wilson_interval
 
 __all__ = ["Comparison", "adjust", "compare_order", "compare_rates"]
 

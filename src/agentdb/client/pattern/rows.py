@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentdb.client.pattern.evidence import wilson_lower_bound
+from agentdb.client.evidence import wilson_lower_bound
 from agentdb.models import LearningPattern, PatternChange, from_row
 from agentdb.validation import parse_json
 

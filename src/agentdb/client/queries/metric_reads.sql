@@ -13,6 +13,10 @@ m.organization_id = $1 AND m.agent_id = $2 AND m.name = $3 AND m.recorded_at <= 
 -- What an hour's row says, as `figures` does.
 r.count, r.avg, r.min, r.max, ARRAY[r.p50, r.p95, r.p99] AS percentiles
 
+-- fragment: sent_bins
+-- As metric/parts.py takes them.
+array_send(array_agg(b.key ORDER BY b.key)) AS keys, array_send(array_agg(b.number ORDER BY b.key)) AS counts
+
 -- fragment: parts
 -- The parts of a series, from `points` and `hours`. Where they meet in a bucket their bins come with them, to be added up.
 -- The unit is the newest point's, or that of the newest hour whose points were deleted.
@@ -40,7 +44,7 @@ shared AS MATERIALIZED (
 SELECT p.bucket, p.count, p.avg, p.min, p.max, p.percentiles, true AS is_exact, false AS is_hour, bins.keys, bins.counts,
     (SELECT newest.unit FROM newest) AS unit
 FROM points AS p LEFT JOIN (
-    SELECT b.bucket, array_agg(b.key) AS keys, array_agg(b.number) AS counts FROM (
+    SELECT b.bucket, {{sent_bins}} FROM (
         SELECT s.bucket, {{bin_key}} AS key, count(*)::integer AS number FROM shared AS s, spans, LATERAL (
             SELECT m.value FROM agent_metrics AS m
             WHERE {{series_of}} AND m.recorded_at >= s.since AND m.recorded_at < s.until
@@ -54,7 +58,8 @@ FROM points AS p LEFT JOIN (
 ) AS bins USING (bucket)
 UNION ALL
 SELECT h.bucket, h.count, h.avg, h.min, h.max, h.percentiles, h.is_exact, true,
-    CASE WHEN s.bucket IS NOT NULL THEN h.keys END, CASE WHEN s.bucket IS NOT NULL THEN h.counts END,
+    CASE WHEN s.bucket IS NOT NULL THEN array_send(h.keys) END,
+    CASE WHEN s.bucket IS NOT NULL THEN array_send(h.counts) END,
     (SELECT newest.unit FROM newest)
 FROM hours AS h LEFT JOIN shared AS s USING (bucket)
 
@@ -62,7 +67,7 @@ FROM hours AS h LEFT JOIN shared AS s USING (bucket)
 -- The points that have the labels $6, by buckets: $4 holds their starts in order, $5 is where the last one ends. Empty ones
 -- have no row.
 SELECT width_bucket(m.recorded_at, $4::timestamptz[]) - 1 AS bucket, {{figures}}, true AS is_exact, false AS is_hour,
-    NULL::integer[] AS keys, NULL::integer[] AS counts,
+    NULL::bytea AS keys, NULL::bytea AS counts,
     (SELECT m.unit FROM agent_metrics AS m
      WHERE {{series_of}} AND m.recorded_at >= ($4::timestamptz[])[1] AND m.labels @> $6::jsonb AND m.labels || $6::jsonb = m.labels
      ORDER BY m.recorded_at DESC, m.value DESC LIMIT 1) AS unit
@@ -156,7 +161,7 @@ WITH points AS (
         AND m.recorded_at > statement_timestamp() - $3::float8 * interval '1 hour' AND m.labels @> $4::jsonb AND m.labels || $4::jsonb = m.labels
     GROUP BY m.name
 )
-SELECT p.*, true AS is_exact, NULL::integer[] AS keys, NULL::integer[] AS counts, newest.unit, newest.last
+SELECT p.*, true AS is_exact, NULL::bytea AS keys, NULL::bytea AS counts, newest.unit, newest.last
 FROM points AS p CROSS JOIN LATERAL (
     SELECT m.unit, m.value AS last FROM agent_metrics AS m
     WHERE m.organization_id = $1 AND m.agent_id = $2 AND m.name = p.name AND m.recorded_at <= statement_timestamp()
@@ -168,7 +173,8 @@ ORDER BY p.name
 -- name: summary_points
 -- Every metric of an agent in the last hours, up to now; hours whose points were deleted are parts of their own.
 WITH hours AS MATERIALIZED (
-    SELECT r.name, {{hour_figures}}, r.is_exact, r.bin_keys AS keys, r.bin_counts AS counts FROM agent_metric_rollups AS r
+    SELECT r.name, {{hour_figures}}, r.is_exact, array_send(r.bin_keys) AS keys, array_send(r.bin_counts) AS counts
+    FROM agent_metric_rollups AS r
     WHERE r.organization_id = $1 AND r.agent_id = $2 AND r.is_pruned AND r.starts_at <= statement_timestamp()
         AND r.starts_at > statement_timestamp() - $3::float8 * interval '1 hour'
 ),
@@ -181,7 +187,7 @@ points AS (
 parts AS MATERIALIZED (
     SELECT p.name, p.count, p.avg, p.min, p.max, p.percentiles, true AS is_exact, bins.keys, bins.counts
     FROM points AS p LEFT JOIN (
-        SELECT b.name, array_agg(b.key) AS keys, array_agg(b.number) AS counts FROM (
+        SELECT b.name, {{sent_bins}} FROM (
             SELECT h.name, {{bin_key}} AS key, count(*)::integer AS number
             FROM (SELECT DISTINCT h.name FROM hours AS h) AS h, LATERAL (
                 SELECT m.value FROM agent_metrics AS m
@@ -254,14 +260,14 @@ parts AS MATERIALIZED (
     SELECT figures.*, true AS is_exact, bins.keys, bins.counts
     FROM (SELECT m.name, {{figures}} FROM near AS m GROUP BY m.name) AS figures
     JOIN (
-        SELECT b.name, array_agg(b.key) AS keys, array_agg(b.number) AS counts
+        SELECT b.name, {{sent_bins}}
         FROM (
             SELECT m.name, {{bin_key}} AS key, count(*)::integer AS number FROM near AS m GROUP BY m.name, key
         ) AS b
         GROUP BY b.name
     ) AS bins USING (name)
     UNION ALL
-    SELECT r.name, {{hour_figures}}, r.is_exact, r.bin_keys, r.bin_counts FROM rolled CROSS JOIN LATERAL (
+    SELECT r.name, {{hour_figures}}, r.is_exact, array_send(r.bin_keys), array_send(r.bin_counts) FROM rolled CROSS JOIN LATERAL (
         SELECT r.* FROM agent_metric_rollups AS r
         WHERE r.organization_id = $1 AND r.agent_id = $2 AND r.name = rolled.name AND r.starts_at >= rolled.first_hour
             AND r.starts_at <= statement_timestamp()

@@ -196,8 +196,8 @@ RETURNING m.agent_id, m.name, date_trunc('hour', m.recorded_at, 'UTC') AS starts
 
 -- name: pruned_hour
 -- What is known of an hour whose points were deleted.
-SELECT r.count, r.avg, r.min, r.max, ARRAY[r.p50, r.p95, r.p99] AS percentiles, r.is_exact, r.bin_keys AS keys,
-    r.bin_counts AS counts, r.unit, r.last, r.last_at
+SELECT r.count, r.avg, r.min, r.max, ARRAY[r.p50, r.p95, r.p99] AS percentiles, r.is_exact,
+    array_send(r.bin_keys) AS keys, array_send(r.bin_counts) AS counts, r.unit, r.last, r.last_at
 FROM agent_metric_rollups AS r
 WHERE r.organization_id = $1 AND r.agent_id = $2 AND r.name = $3 AND r.starts_at = $4
 

@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from agentdb.client.pattern.evidence import wilson_interval
+from agentdb.client.evidence import wilson_interval
 from agentdb.models import ToolOverview, ToolStats, from_row
 
 if TYPE_CHECKING:

@@ -1,0 +1,107 @@
+"""Reading executions: one, many, or one with all that happened in it."""
+
+from __future__ import annotations
+
+import builtins
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+from agentdb.client.execution.rows import check_kind, check_model, execution_of, tree_of
+from agentdb.client.queries import Bound, load_queries, write_out
+from agentdb.client.resource import Resource, known_uuid
+from agentdb.errors import InvalidInputError, NotFoundError
+from agentdb.models import Execution, ExecutionTree
+from agentdb.validation import check_limit, check_offset, check_text, check_time
+
+if TYPE_CHECKING:
+    from agentdb.client.execution.journal import Journal
+
+__all__ = ["ExecutionReads", "ExecutionStatus"]
+
+ExecutionStatus = Literal["running", "completed", "failed", "cancelled", "abandoned"]
+
+_SQL: Final = load_queries("executions")
+_STATUSES: Final = get_args(ExecutionStatus)
+
+
+class ExecutionReads(Resource):
+    """What of `client.executions` reads rows."""
+
+    async def get(self, execution_id: str) -> Execution:
+        """
+        Return one execution.
+
+        Raises:
+            NotFoundError: There is no such execution.
+        """
+        rows = await self._fetch(_SQL["get"], known_uuid("execution", execution_id))
+        if not rows:
+            raise NotFoundError("execution", execution_id)
+        return execution_of(rows[0])
+
+    async def list(
+        self,
+        agent_id: str | None = None,
+        *,
+        parent_id: str | None = None,
+        status: ExecutionStatus | None = None,
+        kind: str | None = None,
+        model: str | None = None,
+        error_type: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> builtins.list[Execution]:
+        """
+        Return executions, newest first: those that fit every condition that is given.
+
+        Args:
+            agent_id: Only those of this agent; None: of all.
+            parent_id: Only those that this execution called.
+            status: Only those in this state.
+            kind: Only tasks of this kind.
+            model: Only those that used this model.
+            error_type: Only those that failed with an exception of this class, as `Execution.error_type` names it.
+            since: Only those started then or later; a naive time is taken as UTC.
+            until: Only those started before.
+            limit: Most executions to return, 1 to 1000.
+            offset: How many to pass over first.
+        """
+        if status is not None and status not in _STATUSES:
+            raise InvalidInputError("status", f"expected one of {', '.join(_STATUSES)}.")
+        sql, arguments = write_out(
+            _SQL["list"],
+            None if agent_id is None else check_text(agent_id, "agent_id"),
+            None if parent_id is None else known_uuid("execution", parent_id),
+            status,
+            check_kind(kind),
+            check_model(model),
+            None if error_type is None else check_text(error_type, "error_type"),
+            check_time(since, "since"),
+            check_time(until, "until"),
+            Bound(check_limit(limit)),
+            Bound(check_offset(offset)),
+        )
+        return [execution_of(row) for row in await self._fetch(sql, *arguments)]
+
+    async def tree(self, execution_id: str) -> ExecutionTree:
+        """
+        Return an execution with its steps, and with all that it called and what those called, in one round trip.
+
+        Steps that this process has taken and not written yet are written first.
+
+        Raises:
+            NotFoundError: There is no such execution.
+        """
+        id = known_uuid("execution", execution_id)
+        await self._write_steps()
+        return tree_of(await self._fetch(_SQL["tree"], id), execution_id)
+
+    @property
+    def _journal(self) -> Journal:
+        return self._client.gathering.journal
+
+    async def _write_steps(self) -> None:
+        if not self._client.in_transaction:
+            await self._journal.flush()
