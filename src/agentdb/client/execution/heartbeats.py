@@ -75,8 +75,8 @@ class Heartbeats:
                 self._running.difference_update(set(running) - going_on)
         except NotConnectedError:
             self.forget()
-        except AgentDBError:
-            logger.warning("a heartbeat could not be written", exc_info=True)
+        except AgentDBError as error:
+            logger.warning("a heartbeat could not be written", extra={"error": type(error).__name__})
         await self._write_ends()  # not before: what keeps an end waiting must not keep the others' heartbeats waiting
         return bool(self._running or self._unwritten)
 
