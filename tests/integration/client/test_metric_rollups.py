@@ -231,12 +231,13 @@ async def test_points_are_told_apart_by_labels(client: PrismaAgentClient, agent:
     assert await total({"route": "/x", "method": "GET"}) == (1, 1)
     assert await total({"route": "/z"}) == (0, 0)
     assert await total({}) == await total(None) == (15, 15)
-    nested = {"tags": ["a", {"b": None}], "name": "é"}
+    nested: dict[str, Any] = {"tags": ["a", {"b": None}], "name": "é"}
     await client.metrics.record(agent.id, "m", 16, "s", labels=nested, recorded_at=at)
-    for labels in ({"tags": ["a"]}, {"tags": []}, {"tags": ["a", {}]}, {"tags": None}, {"name": None}, {"": "é"}):
-        assert await total(labels) == (0, 0)
-    for labels in (nested, {"tags": nested["tags"]}, {"name": "é"}):
-        assert await total(labels) == (16, 16)
+    others: list[dict[str, Any]] = [{"tags": ["a"]}, {"tags": []}, {"tags": ["a", {}]}, {"tags": None}, {"": "é"}]
+    for other in others:
+        assert await total(other) == (0, 0)
+    for same in (nested, {"tags": nested["tags"]}, {"name": "é"}):
+        assert await total(same) == (16, 16)
     assert (await client.metrics.series(agent.id, "m", labels=nested)).unit == "s"
     assert (await client.metrics.series(agent.id, "m", labels={"route": "/y"})).unit == "ms"
     for wrong in ("route", {"x": math.nan}):
@@ -392,11 +393,11 @@ async def test_the_newest_hour_is_found_at_once(client: PrismaAgentClient, agent
     """A summary does not look through all hours for one whose points were deleted when none was."""
     owner = await asyncpg.connect(**parse_url(admin_url).connect_arguments())
     try:
-        columns = ["organization_id", "agent_id", "name", "starts_at", "unit", *["count", "avg", "min", "max", "p50", "p95", "p99", "last"]]
-        columns += ["last_at", "bin_keys", "bin_counts"]
+        columns = ["organization_id", "agent_id", "name", "starts_at", "unit", "last_at", "bin_keys", "bin_counts"]
+        columns += ["count", "avg", "min", "max", "p50", "p95", "p99", "last"]
         await client.metrics.record(agent.id, "m", 1)
         hours = [this_hour() - n * HOUR for n in range(2, 5000)]
-        rows = [("acme", agent.id, "m", at, "", *[1] * 8, at, [40_000], [1]) for at in hours]
+        rows = [("acme", agent.id, "m", at, "", at, [40_000], [1], *[1] * 8) for at in hours]
         await owner.copy_records_to_table("agent_metric_rollups", columns=columns, records=rows)
         await owner.execute("ANALYZE agent_metric_rollups")
     finally:
@@ -405,7 +406,7 @@ async def test_the_newest_hour_is_found_at_once(client: PrismaAgentClient, agent
         async with client.transaction() as transaction:
             await transaction.driver.script("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
             await transaction.driver.script(f"PREPARE block AS {load_queries('metric_reads')[name]}")
-            sql = "EXPLAIN (ANALYZE) EXECUTE block ('acme', $1, 24)".replace("$1", f"'{agent.id}'")
+            sql = f"EXPLAIN (ANALYZE) EXECUTE block ('acme', '{agent.id}', 24)"
             plan = "\n".join(row[0] for row in await transaction.driver.fetch(sql))
             await transaction.driver.script("DEALLOCATE block")
         assert all(int(rows) < 100 for rows in re.findall(r"Rows Removed by Filter: (\d+)", plan))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
@@ -21,6 +23,7 @@ from agentdb import (
     NotFoundError,
     PrismaAgentClient,
 )
+from agentdb.client.metric import reads
 
 pytestmark = pytest.mark.postgres
 
@@ -105,6 +108,34 @@ async def test_a_series_has_every_bucket(client: PrismaAgentClient, agent: Agent
     assert empty.model_dump(exclude={"start"}) == {
         "count": 0, "avg": None, "min": None, "max": None, "p50": None, "p95": None, "p99": None, "exact": True
     }  # fmt: skip
+
+
+async def test_long_reads_leave_the_event_loop_to_others(
+    client: PrismaAgentClient, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they say is worked out in a thread; short ones are not worth it."""
+    threads: list[bool] = []
+
+    def noted(name: str) -> Callable[..., object]:
+        work: Callable[..., object] = getattr(reads, name)
+
+        def note(*arguments: object) -> object:
+            threads.append(threading.current_thread() is not threading.main_thread())
+            return work(*arguments)
+
+        return note
+
+    for name in ("bucket_edges", "_buckets", "_summaries"):
+        monkeypatch.setattr(reads, name, noted(name))
+    names = [f"m{number}" for number in range(200)]
+    await client.metrics.record_many(MetricPoint(agent_id=agent.id, name=name, value=1) for name in names)
+
+    await client.metrics.series(agent.id, "m1")
+    await client.metrics.summary("nobody")
+    assert threads == [False, False, False]
+    assert len((await client.metrics.series(agent.id, "m1", hours=2000)).buckets) >= 2000
+    assert sorted(await client.metrics.summary(agent.id)) == sorted(names)
+    assert threads[3:] == [True, True, True]
 
 
 async def test_a_series_that_was_never_recorded_is_empty(client: PrismaAgentClient, agent: Agent) -> None:

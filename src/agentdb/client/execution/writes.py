@@ -6,13 +6,16 @@ import builtins
 from collections.abc import Sequence
 from decimal import Decimal
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agentdb.client.execution.rows import execution_of
 from agentdb.client.execution.steps import StepRow, steps_text
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource, in_halves
 from agentdb.models import Execution
+
+if TYPE_CHECKING:
+    from agentdb.postgres.driver import Record
 
 __all__ = ["EndRow", "Ending", "ExecutionWrites", "StartRow"]
 
@@ -70,18 +73,28 @@ class ExecutionWrites(Resource):
 
     async def _start(self, rows: Sequence[StartRow]) -> builtins.list[Execution]:
         unique = {row.id: row for row in rows}  # retries of one start may meet here
-        names = {"agent": rows[0].agent_id, "execution": rows[0].parent_id} if len(rows) == 1 else {}
-        columns = builtins.list(zip(*unique.values(), strict=True))
-        begun = await self._retried(lambda: self._fetch(_SQL["start"], *columns, **names))
+        begun = await self._retried(lambda: self._send_starts(builtins.list(unique.values())))
         executions = {record["id"]: record for record in begun}
         return [execution_of(executions[row.id]) for row in rows]
+
+    async def _send_starts(self, rows: Sequence[StartRow]) -> Sequence[Record]:
+        if len(rows) == 1:
+            (row,) = rows
+            return await self._fetch(_SQL["start"], *row, agent=row.agent_id, execution=row.parent_id)
+        return await self._fetch(_SQL["start_many"], *zip(*rows, strict=True))
 
     async def _finish(self, endings: Sequence[Ending]) -> builtins.list[Execution | None]:
         unique: dict[str, EndRow] = {}
         for ending in endings:
             unique.setdefault(ending.row.id, ending.row)  # an execution ends once
         steps = steps_text(builtins.list(chain.from_iterable(ending.steps for ending in endings)))
-        columns = builtins.list(zip(*unique.values(), strict=True))
-        records = await self._retried(lambda: self._fetch(_SQL["finish"], steps, *columns))
+        records = await self._retried(lambda: self._send_ends(builtins.list(unique.values()), steps))
         ended = {record["id"]: execution_of(record) for record in records}
         return [ended.pop(ending.row.id, None) for ending in endings]
+
+    async def _send_ends(self, rows: Sequence[EndRow], steps: str | None) -> Sequence[Record]:
+        if len(rows) > 1:
+            return await self._fetch(_SQL["finish_many"], steps, *zip(*rows, strict=True))
+        if steps is None:
+            return await self._fetch(_SQL["finish"], *rows[0])
+        return await self._fetch(_SQL["finish_with_steps"], steps, *rows[0])

@@ -41,8 +41,8 @@ class MetricRecorder:
     What `record` has taken is recorded within *flush_seconds*, as soon as 2,000 points have gathered, by `flush`, when
     the block is left, or when the client is closed; each point has its id from the start, so one that is sent again
     lands once. While the database cannot be reached, or takes nothing, the points wait and are tried again, and when
-    there is no room left `record` waits. A point that the database refuses, for its agent is unknown, is left out alone: it is counted in
-    `undelivered` and logged, and raises nothing where the points come from.
+    there is no room left `record` waits. A point that the database refuses, for its agent is unknown, is left out
+    alone: it is counted in `undelivered` and logged, and raises nothing where the points come from.
 
     A process that is killed loses what it took in the last *flush_seconds*, and what was on its way.
 

@@ -21,34 +21,76 @@ x.id::text AS id, x.agent_id, x.parent_id::text AS parent_id, x.kind, x.task, x.
     ) AS c
 )
 
--- name: start
--- Begin executions, one per element of the arrays; one that a write with the same key has begun already is returned as it
--- is now.
+-- fragment: insert_start
 INSERT INTO agent_executions AS x (organization_id, id, agent_id, parent_id, kind, task, settings, model, started_at,
     heartbeat_at)
 SELECT $1, e.id, e.agent_id, e.parent_id, e.kind, e.task::jsonb, e.settings::jsonb, e.model, clock_timestamp(),
     clock_timestamp()
-FROM unnest($2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[])
-    AS e (id, agent_id, parent_id, kind, task, settings, model)
+
+-- fragment: keep_start
 ON CONFLICT (organization_id, id) DO UPDATE SET heartbeat_at = x.heartbeat_at
 RETURNING {{execution}}
 
+-- fragment: update_end
+UPDATE agent_executions AS x
+SET status = e.status::execution_status, result = e.result::jsonb, error = e.error, error_type = e.error_type,
+    traceback = e.traceback, model = coalesce(e.model, x.model), cost = coalesce(e.cost, {{cost}}),
+    settings = x.settings || e.settings::jsonb, input_tokens = e.input, cached_input_tokens = e.cached_input,
+    cache_write_tokens = e.cache_write, output_tokens = e.output, reasoning_tokens = e.reasoning,
+    finished_at = clock_timestamp(), heartbeat_at = clock_timestamp()
+
+-- fragment: where_running
+WHERE x.organization_id = $1 AND x.id = e.id AND x.status = 'running'
+RETURNING {{execution}}
+
+-- fragment: end_columns
+(id, status, result, error, error_type, traceback, model, cost, settings, input, cached_input, cache_write, output,
+        reasoning)
+
+-- Of arrays PostgreSQL thinks that they have ten elements, and so that a plan for all calls is dearer than a new one for each:
+-- 0.6 ms of planning. One start or end goes without.
+
+-- name: start
+-- Begin an execution; when a write with the same key has begun it already, it is returned as it is now.
+{{insert_start}}
+FROM (VALUES ($2::uuid, $3::text, $4::uuid, $5::text, $6::text, $7::text, $8::text))
+    AS e (id, agent_id, parent_id, kind, task, settings, model)
+{{keep_start}}
+
+-- name: start_many
+-- The same of several, one per element of the arrays.
+{{insert_start}}
+FROM unnest($2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[])
+    AS e (id, agent_id, parent_id, kind, task, settings, model)
+{{keep_start}}
+
 -- name: finish
--- End running executions, one per element of the arrays, and write those of their steps that are not written yet; no row
--- for one that is unknown or has ended.
+-- End a running execution; no row when it is unknown or has ended.
+{{update_end}}
+FROM (VALUES ($2::uuid, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text, $9::numeric, $10::text, $11::bigint,
+        $12::bigint, $13::bigint, $14::bigint, $15::bigint))
+    AS e {{end_columns}}
+{{where_running}}
+
+-- name: finish_with_steps
+-- The same, and write those of its steps that are not written yet.
 WITH {{steps_written}}, ended AS (
-    UPDATE agent_executions AS x
-    SET status = e.status::execution_status, result = e.result::jsonb, error = e.error, error_type = e.error_type,
-        traceback = e.traceback, model = coalesce(e.model, x.model), cost = coalesce(e.cost, {{cost}}),
-        settings = x.settings || e.settings::jsonb, input_tokens = e.input, cached_input_tokens = e.cached_input,
-        cache_write_tokens = e.cache_write, output_tokens = e.output, reasoning_tokens = e.reasoning,
-        finished_at = clock_timestamp(), heartbeat_at = clock_timestamp()
+    {{update_end}}
+    FROM (VALUES ($3::uuid, $4::text, $5::text, $6::text, $7::text, $8::text, $9::text, $10::numeric, $11::text,
+            $12::bigint, $13::bigint, $14::bigint, $15::bigint, $16::bigint))
+        AS e {{end_columns}}
+    {{where_running}}
+)
+SELECT * FROM ended
+
+-- name: finish_many
+-- The same of several, one per element of the arrays.
+WITH {{steps_written}}, ended AS (
+    {{update_end}}
     FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::numeric[],
             $11::text[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[])
-        AS e (id, status, result, error, error_type, traceback, model, cost, settings, input, cached_input, cache_write,
-            output, reasoning)
-    WHERE x.organization_id = $1 AND x.id = e.id AND x.status = 'running'
-    RETURNING {{execution}}
+        AS e {{end_columns}}
+    {{where_running}}
 )
 SELECT * FROM ended
 
