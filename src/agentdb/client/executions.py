@@ -60,8 +60,8 @@ class Executions(ExecutionReads, ExecutionReports):
     What agents did: a row per run of a task, begun by `start`, ended once by `finish` or `fail`.
 
     While an execution runs, the process that began it says so now and then (AGENTDB_HEARTBEAT_SECONDS). One that is not
-    heard of for AGENTDB_ABANDONED_AFTER_SECONDS counts as abandoned: its process was killed. Of an execution that begins
-    within a transaction nobody can hear before the commit: end it within the transaction, too.
+    heard of for AGENTDB_ABANDONED_AFTER_SECONDS counts as abandoned: its process was killed. Of an execution that
+    begins within a transaction nobody can hear before the commit: end it within the transaction, too.
     """
 
     async def start(
