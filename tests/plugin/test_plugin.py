@@ -7,13 +7,14 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from agentdb.client.database import TABLES
 from agentdb.postgres.url import parse_url
 from tests.conftest import Database
 
 pytest_plugins = ["pytester"]
 
 AGENT = """
-from agentdb import AgentConfig, EnhancedAgentBase, MemoryEntry
+from agentdb import AgentConfig, EnhancedAgentBase, MemoryEntry, tool
 
 class Echo(EnhancedAgentBase):
     def __init__(self, name="echo"):
@@ -21,7 +22,11 @@ class Echo(EnhancedAgentBase):
 
     async def execute_task(self, task):
         await self.remember(f"heard {task}")
-        return task
+        return await self.repeat(task)
+
+    @tool
+    async def repeat(self, text: str) -> str:
+        return text
 
     def get_capabilities(self):
         return ["echoing"]
@@ -87,6 +92,10 @@ async def test_fails(agentdb_agent, agentdb_client):
     await agent.execute_task("hello")
     await agentdb_client.tools.register("hammer", "hits", {}, owner_agent_id=agent.id)
     await agent.record_metric("accuracy", 1.0)
+    pattern = await agent.learn("prompt", "short", name="short")
+    await agent.outcome(await agent.choose("prompt"), True)
+    await agentdb_client.patterns.quarantine(pattern.id, "a test")
+    await agentdb_client.prices.set("m", input=1, output=2)
     raise RuntimeError("on purpose")
 
 async def test_closes(agentdb_agent, agentdb_client):
@@ -99,7 +108,7 @@ async def test_closes(agentdb_agent, agentdb_client):
 
     owner = await asyncpg.connect(**parse_url(database.admin_url).connect_arguments())
     try:
-        for table in ("agents", "agent_memories", "agent_tools", "agent_executions", "agent_metrics"):
+        for table in TABLES:
             assert await owner.fetchval(f"SELECT count(*) FROM {table}") == 0, table
     finally:
         await owner.close()

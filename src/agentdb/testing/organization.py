@@ -12,9 +12,14 @@ __all__ = ["TEST_ORGANIZATION_PREFIX", "erase_organization", "new_client"]
 
 TEST_ORGANIZATION_PREFIX = "test-"
 
-# Deleting an agent takes its memories, executions, metrics and patterns along; a tool may name its owner, so it goes
-# first.
-_TABLES = ("agent_tools", "agents")
+# Deleting an agent takes all that it did along. A tool may name its owner, and calls name their tool: it is disowned before,
+# and goes after.
+_STATEMENTS = (
+    "UPDATE agent_tools SET owner_agent_id = NULL WHERE organization_id = $1",
+    "DELETE FROM agents WHERE organization_id = $1",
+    "DELETE FROM agent_tools WHERE organization_id = $1",
+    "DELETE FROM model_prices WHERE organization_id = $1",
+)
 
 
 def new_client(url: str) -> PrismaAgentClient:
@@ -35,5 +40,5 @@ async def erase_organization(client: PrismaAgentClient) -> None:
     if not organization.startswith(TEST_ORGANIZATION_PREFIX):
         raise ValueError(f"{organization!r} is not a test's organization")
     async with client.transaction() as transaction:
-        for table in _TABLES:
-            await transaction.driver.execute(f"DELETE FROM {table} WHERE organization_id = $1", (organization,))
+        for statement in _STATEMENTS:
+            await transaction.driver.execute(statement, (organization,))
