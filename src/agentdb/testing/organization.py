@@ -12,8 +12,8 @@ __all__ = ["TEST_ORGANIZATION_PREFIX", "erase_organization", "new_client"]
 
 TEST_ORGANIZATION_PREFIX = "test-"
 
-# Deleting an agent takes all that it did along. A tool may name its owner, and calls name their tool: it is disowned before,
-# and goes after.
+# Deleting an agent takes all that it did along. A tool may name its owner, and calls name their tool: it is disowned
+# before, and goes after.
 _STATEMENTS = (
     "UPDATE agent_tools SET owner_agent_id = NULL WHERE organization_id = $1",
     "DELETE FROM agents WHERE organization_id = $1",
