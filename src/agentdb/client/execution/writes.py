@@ -93,8 +93,6 @@ class ExecutionWrites(Resource):
         return [ended.pop(ending.row.id, None) for ending in endings]
 
     async def _send_ends(self, rows: Sequence[EndRow], steps: str | None) -> Sequence[Record]:
-        if len(rows) > 1:
-            return await self._fetch(_SQL["finish_many"], steps, *zip(*rows, strict=True))
-        if steps is None:
-            return await self._fetch(_SQL["finish"], *rows[0])
-        return await self._fetch(_SQL["finish_with_steps"], steps, *rows[0])
+        if len(rows) == 1:
+            return await self._fetch(_SQL["finish"], steps, *rows[0])
+        return await self._fetch(_SQL["finish_many"], steps, *zip(*rows, strict=True))

@@ -65,15 +65,7 @@ FROM unnest($2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text
 {{keep_start}}
 
 -- name: finish
--- End a running execution; no row when it is unknown or has ended.
-{{update_end}}
-FROM (VALUES ($2::uuid, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text, $9::numeric, $10::text, $11::bigint,
-        $12::bigint, $13::bigint, $14::bigint, $15::bigint))
-    AS e {{end_columns}}
-{{where_running}}
-
--- name: finish_with_steps
--- The same, and write those of its steps that are not written yet.
+-- End a running execution, and write those of its steps that are not written yet; no row when it is unknown or has ended.
 WITH {{steps_written}}, ended AS (
     {{update_end}}
     FROM (VALUES ($3::uuid, $4::text, $5::text, $6::text, $7::text, $8::text, $9::text, $10::numeric, $11::text,
