@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from agentdb.client.execution.rows import check_kind, check_model, execution_of, tree_of
-from agentdb.client.queries import Bound, load_queries, write_out
+from agentdb.client.queries import load_queries, row_offset, row_step, write_out
 from agentdb.client.resource import Resource, known_uuid
 from agentdb.errors import InvalidInputError, NotFoundError
 from agentdb.models import Execution, ExecutionTree
@@ -80,10 +80,10 @@ class ExecutionReads(Resource):
             None if error_type is None else check_text(error_type, "error_type"),
             check_time(since, "since"),
             check_time(until, "until"),
-            Bound(check_limit(limit)),
-            Bound(check_offset(offset)),
+            row_step(check_limit(limit)),
+            row_offset(check_offset(offset)),
         )
-        return [execution_of(row) for row in await self._fetch(sql, *arguments)]
+        return [execution_of(row) for row in (await self._fetch(sql, *arguments))[:limit]]
 
     async def tree(self, execution_id: str) -> ExecutionTree:
         """

@@ -14,7 +14,7 @@ from agentdb.client.memory.resource import MemoryResource
 from agentdb.client.memory.retrieval import SearchWeights, index_name
 from agentdb.client.memory.scope import MemoryScope
 from agentdb.client.memory.vectors import dimensions_of, packed_vector
-from agentdb.client.queries import Bound, Written, load_queries, write_out
+from agentdb.client.queries import Written, load_queries, row_offset, row_step, write_out
 from agentdb.client.resource import known_uuid
 from agentdb.errors import DimensionMismatchError, EmbeddingError, InvalidInputError, NotFoundError
 from agentdb.models import Memory, SearchResult
@@ -33,7 +33,6 @@ Order = Literal["newest", "most_important"]
 _SQL: Final = load_queries("memories")
 _SEARCH: Final = load_queries("memory_search")
 _MAX_QUERY_CHARACTERS: Final = 20_000
-_STEPS: Final = (1, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 class SearchOptions(TypedDict, total=False):
@@ -126,8 +125,8 @@ class MemorySearch(MemoryResource):
             *scope.parameters,
             check_flag(include_expired, "include_expired"),
             check_flag(include_superseded, "include_superseded"),
-            _step(check_limit(limit)),
-            Bound(check_offset(offset)),
+            row_step(check_limit(limit)),
+            row_offset(check_offset(offset)),
         )
         return self._memories((await self._fetch(sql, *arguments))[:limit])
 
@@ -262,7 +261,7 @@ class MemorySearch(MemoryResource):
     async def _recent(
         self, scope: MemoryScope, limit: int, weights: SearchWeights, *, by_importance: bool
     ) -> SearchResult:
-        sql, arguments = write_out(_SQL[scope.block("recent")], *scope.parameters, by_importance, _step(limit))
+        sql, arguments = write_out(_SQL[scope.block("recent")], *scope.parameters, by_importance, row_step(limit))
         rows = (await self._fetch(sql, *arguments))[:limit]
         now = datetime.now(UTC)
         accesses = self._recalled(rows)
@@ -278,7 +277,7 @@ class MemorySearch(MemoryResource):
         error: str | None,
     ) -> SearchResult:
         large = self._client.gathering.large_scopes
-        most = _step(limit)
+        most = row_step(limit)
         kind = (scope, vector and vector[1:], weights, most)
         is_hybrid = words is not None and vector is not None
         lexical, semantic, *boosts = weights.as_parameters()
@@ -330,11 +329,6 @@ class MemorySearch(MemoryResource):
         if dimensions != embedding.dimensions:
             raise DimensionMismatchError(embedding.dimensions, dimensions)
         return _Vector(packed, embedding.model, dimensions)
-
-
-def _step(limit: int) -> int:
-    """Return the next larger of a few limits: each is a statement of its own, which a session keeps."""
-    return next(step for step in _STEPS if step >= limit)
 
 
 def _indexed_candidates(limit: int, *, is_even: bool, is_hybrid: bool) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["Bound", "Written", "load_queries", "write_out"]
+__all__ = ["Bound", "Written", "load_queries", "row_offset", "row_step", "write_out"]
 
 _USES = re.compile(r"-- uses: (\w+(?:, \w+)*)\n")
 _BLOCK = re.compile(r"^-- (name|fragment): (\w+)\n", re.MULTILINE)
@@ -22,6 +22,7 @@ _FRAGMENT = re.compile(r"\{\{(\w+)\}\}")
 _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
 _PARAMETER = re.compile(r"\$(\d+)")
 _LARGEST_WRITTEN: Final = 16_000
+_STEPS: Final = (1, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 class Written(str):
@@ -86,6 +87,16 @@ def write_out(sql: str, *arguments: object) -> tuple[str, list[object]]:
     constants = tuple(_written(argument) for argument in arguments)
     rest = [argument for argument, constant in zip(arguments, constants, strict=True) if constant is None]
     return _specialized(sql, constants), rest
+
+
+def row_step(limit: int) -> int:
+    """Return the next larger of a few limits: each is a statement of its own, which a session keeps."""
+    return next(step for step in _STEPS if step >= limit)
+
+
+def row_offset(offset: int) -> int:
+    """Return *offset* as a parameter, unless it is none: then the plan serves every call."""
+    return Bound(offset) if offset else 0
 
 
 def _written(argument: object) -> str | None:
