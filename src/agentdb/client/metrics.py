@@ -19,6 +19,7 @@ from agentdb.validation import check_count, check_flag, check_iterable, check_nu
 __all__ = ["MetricRecorder", "Metrics", "Retained", "RolledUp"]
 
 _SQL: Final = load_queries("metrics")
+_LONGEST_FLUSH: Final = 60.0
 _id: Final = itemgetter(0)
 
 
@@ -86,7 +87,7 @@ class Metrics(MetricReads, MetricUpkeep):
         self,
         *,
         max_points: int = 10_000,
-        flush_seconds: float = 0.5,
+        flush_seconds: float | None = None,
         patience_seconds: float = 10.0,
         strict: bool = False,
     ) -> MetricRecorder:
@@ -102,7 +103,8 @@ class Metrics(MetricReads, MetricUpkeep):
 
         Args:
             max_points: Most points that wait in memory, 1 to 1,000,000; `record` waits when there are as many.
-            flush_seconds: How long the first of them waits, 0.001 to 60, unless they are many.
+            flush_seconds: How long the first of them waits, 0.001 to 60, unless they are many; None:
+                AGENTDB_FLUSH_SECONDS.
             patience_seconds: How long a database that takes nothing is waited for, 0.001 to 3600: by `record` when
                 there is no room, by `flush`, and on leaving the block.
             strict: Whether leaving the block raises a DatabaseError when points could not be recorded.
@@ -113,11 +115,13 @@ class Metrics(MetricReads, MetricUpkeep):
         """
         _ = self._client.driver  # which a client that is not open does not have
         gathering = self._client.gathering
+        if flush_seconds is None:
+            flush_seconds = min(self._client.settings.flush_seconds, _LONGEST_FLUSH)
         return MetricRecorder(
             gathering.record_points,
             gathering.recorders,
             max_points=check_count(max_points, "max_points", 1_000_000),
-            flush_seconds=check_number(flush_seconds, "flush_seconds", 1e-3, 60),
+            flush_seconds=check_number(flush_seconds, "flush_seconds", 1e-3, _LONGEST_FLUSH),
             patience_seconds=check_number(patience_seconds, "patience_seconds", 1e-3, 3600),
             strict=check_flag(strict, "strict"),
         )

@@ -26,10 +26,12 @@ from agentdb import (
     NotConnectedError,
     PrismaAgentClient,
     QueryTimeoutError,
+    Settings,
 )
 from agentdb.client.metric.rows import MetricRow
 from agentdb.postgres.url import parse_url
 from tests.conftest import Database
+from tests.waiting import until
 
 pytestmark = pytest.mark.postgres
 
@@ -536,3 +538,15 @@ def test_points_of_an_event_loop_that_has_gone_are_counted(is_ended: bool, caplo
     assert recorder.undelivered.reasons == {"NotConnectedError": 2}
     assert len(recorder) == 0
     assert caplog.records[-1].message == "metric points were not recorded"
+
+
+async def test_how_long_points_gather_is_a_setting(database_url: str, agent: Agent) -> None:
+    """AGENTDB_FLUSH_SECONDS, unless the recorder is told otherwise."""
+    settings = Settings(organization_id="acme", database_url=database_url, flush_seconds=0.02)
+    async with PrismaAgentClient(settings=settings) as client, client.metrics.recorder() as recorder:
+        await recorder.record(agent.id, "latency", 1)
+
+        async def is_recorded() -> bool:
+            return "latency" in await client.metrics.summary(agent.id)
+
+        await until(is_recorded, seconds=5)
