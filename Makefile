@@ -45,7 +45,7 @@ format: setup ## Format the code and fix what ruff can fix
 bench: setup ## Print medians, and ratios to raw asyncpg
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-bench-large: setup ## The same of searches among 1,000,000 memories; takes half an hour
+bench-large: setup ## The same among 1,000,000 memories and 10,000,000 points of metrics; takes 40 minutes
 	@$(BIN)/python -m benchmarks --only large $(ARGS)
 
 retrieval: setup ## Print how much of what is asked for is found, in the dialogues of the folder DATA

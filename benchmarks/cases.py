@@ -30,8 +30,6 @@ _GET = f"SELECT {_COLUMNS} FROM agent_memories WHERE organization_id = $1 AND id
 _NEWEST = f"""SELECT {_COLUMNS} FROM agent_memories WHERE organization_id = $1 AND agent_id = $2 AND {_LIVING}
     ORDER BY created_at DESC LIMIT 10"""
 _FIND = f"SELECT {_PRISMA_COLUMNS} FROM agent_memories WHERE organization_id = $1 AND id = $2"
-_RECORD = """INSERT INTO agent_metrics (organization_id, id, agent_id, name, value, unit)
-    VALUES ($1, $2, $3, $4, $5, $6)"""
 # A plain INSERT: without the ON CONFLICT that keeps a memory from being stored twice. Unnamed columns have defaults.
 _FIELDS = ("organization_id", "id", "agent_id", "content", "content_hash", "metadata", "importance", "memory_type")
 _STORE = f"INSERT INTO agent_memories ({', '.join(_FIELDS)}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
@@ -74,17 +72,6 @@ def make_cases(database: Database) -> Iterator[Case]:
         {"asyncpg": lambda fact: raw.execute(_STORE, *_row(fact))},
         bar=1.6,
         prepare=_fact,
-    )
-    yield Case(
-        "record a metric",
-        lambda value: client.metrics.record(WRITER, "accuracy", value, "percentage"),
-        {
-            "asyncpg": lambda value: raw.execute(
-                _RECORD, ORGANIZATION, uuid7_text(), WRITER, "accuracy", value, "percentage"
-            )
-        },
-        bar=1.6,
-        prepare=chance.random,
     )
     yield from make_execution_cases(database)
     yield from _store_many(database)

@@ -110,17 +110,17 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Something found that is no time, beside the most that it may be."""
+    """Something found that is no time, beside the most that it may be; shown for interest where that is None."""
 
     name: str
     found: float
-    bar: float
+    bar: float | None
     unit: str = ""
 
     @property
-    def is_met(self) -> bool:
-        """Whether it is not too much."""
-        return self.found <= self.bar
+    def is_met(self) -> bool | None:
+        """Whether it is not too much; None when there is no bar."""
+        return None if self.bar is None else self.found <= self.bar
 
     def as_dict(self) -> dict[str, object]:
         """Return it for JSON."""

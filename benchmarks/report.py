@@ -58,7 +58,7 @@ def write_json(sections: Sequence[Section], facts: Mapping[str, str], path: Path
 
 
 def _check_cells(check: Check) -> tuple[str, ...]:
-    found, bar = (f"{value:,.0f} {check.unit}".strip() for value in (check.found, check.bar))
+    found, bar = ("" if value is None else f"{value:,.0f} {check.unit}".strip() for value in (check.found, check.bar))
     return check.name, "", found, "", bar, _MARKS[check.is_met]
 
 

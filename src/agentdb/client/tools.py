@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from agentdb.client.execution.journal import write_steps
 from agentdb.client.queries import load_queries
 from agentdb.client.tool.calls import ToolCalls, checked_names, refuse_unknown
 from agentdb.client.tool.schemas import SchemaStyle, tool_schemas
@@ -112,7 +113,7 @@ class Tools(ToolCalls):
             NotFoundError: There is no such tool.
         """
         checked = check_text(name, "name")
-        await self._write_noted()
+        await write_steps(self._client)
         rows = await self._fetch(_SQL["get"], checked)
         if not rows:
             raise NotFoundError("tool", name)
@@ -143,7 +144,7 @@ class Tools(ToolCalls):
         """
         owner = None if owner_agent_id is None else check_text(owner_agent_id, "owner_agent_id")
         deprecated, most = check_flag(include_deprecated, "include_deprecated"), check_limit(limit)
-        await self._write_noted()
+        await write_steps(self._client)
         return [_tool(row) for row in await self._fetch(_SQL["list"], owner, deprecated, most)]
 
     async def search(self, query: str, limit: int = 10) -> builtins.list[Tool]:

@@ -16,7 +16,6 @@ BARS = {
     "get by id": 2.0,
     "newest 10": 2.0,
     "store": 1.6,
-    "record a metric": 1.6,
     "store_many of 1,000": 1.15,
     "Prisma find_unique": 1.8,
     "record a point": 1.4,

@@ -105,6 +105,7 @@ async def test_a_throughput_is_better_the_higher_it_is(clock: Clock) -> None:
         (Measurement("x", ours_ms=1.0, bar=0.75, raw_ms=1.0, ratio=0.7, is_throughput=True), False),
         (Check("x", 2000, 2000), True),
         (Check("x", 2001, 2000), False),
+        (Check("x", 2001, None), None),
     ],
 )
 def test_the_bar_is_for_the_ratio_or_else_for_the_time(measured: Measurement | Check, is_met: bool | None) -> None:

@@ -49,7 +49,7 @@ def test_a_value_is_json_of_that_size_and_stays_when_it_fits(value: Any, at_most
     assert (kept == json_text(value)) or "[agentdb: cut" in kept
     assert payloads.json(parse_json(kept), "task") == kept == payloads.json(before, "task")
     assert value == before
-    assert isinstance(payloads.value(value, "task"), dict) or not isinstance(value, dict)
+    assert isinstance(parse_json(payloads.json(value, "task")), dict) or not isinstance(value, dict)
 
 
 @given(texts.map(lambda text: text * 20), sizes)
@@ -180,8 +180,8 @@ def test_the_hook_gets_a_copy_and_may_return_any_json() -> None:
     payloads = Payloads(clear, 1024)
     task = {"a": {"b": 1}}
 
-    assert payloads.value(task, "task") == "task"
-    assert payloads.object(task, "data") == {"value": "data"}
+    assert parse_json(payloads.json(task, "task")) == "task"
+    assert parse_json(payloads.object_json(task, "data")) == {"value": "data"}
     assert payloads.object_json(task, "settings") == '{"value":"settings"}'
     assert task == {"a": {"b": 1}}
     assert Payloads(lambda _value, _field: [1], 1024).text("message", "message") == "[1]"
@@ -230,8 +230,8 @@ def test_a_hook_that_fails_lets_nothing_through(hook: Any, caplog: pytest.LogCap
 
     with caplog.at_level(logging.DEBUG):
         kept = (
-            payloads.value({"password": SECRET}, "task"),
-            payloads.object({"password": SECRET}, "data"),
+            parse_json(payloads.json({"password": SECRET}, "task")),
+            parse_json(payloads.object_json({"password": SECRET}, "data")),
             payloads.text(SECRET, "message"),
             payloads.failure(failure_of(ValueError(SECRET))),
         )
@@ -244,7 +244,7 @@ def test_a_hook_that_fails_lets_nothing_through(hook: Any, caplog: pytest.LogCap
 def test_what_is_no_json_is_refused_before_the_hook_sees_it() -> None:
     """With the field that is wrong."""
     payloads = Payloads(_raise, 1024)
-    for call in (payloads.json, payloads.value, payloads.object, payloads.object_json):
+    for call in (payloads.json, payloads.object_json):
         with pytest.raises(InvalidInputError) as caught:
             call({"a": object()}, "task")
         assert caught.value.field == "task.a"
@@ -252,8 +252,8 @@ def test_what_is_no_json_is_refused_before_the_hook_sees_it() -> None:
 
 def test_texts_that_are_more_than_texts_are_kept_as_texts() -> None:
     """Also when they are cut."""
-    assert Payloads(None, 1024).value([Level.HIGH], "task") == ["high"]
-    assert Payloads(None, 256).value([Level.HIGH] * 1000, "task")[0] == "high"
+    assert parse_json(Payloads(None, 1024).json([Level.HIGH], "task")) == ["high"]
+    assert parse_json(Payloads(None, 256).json([Level.HIGH] * 1000, "task"))[0] == "high"
 
 
 def test_a_failure_is_cut_after_it_was_redacted() -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from agentdb.client.deferred import Deferred
 from agentdb.client.execution.steps import StepRow
 from agentdb.client.resource import may_pass
 from agentdb.errors import AgentDBError, NotConnectedError
 
-__all__ = ["Journal"]
+if TYPE_CHECKING:
+    from agentdb.client.client import PrismaAgentClient
+
+__all__ = ["Journal", "write_steps"]
 
 logger = logging.getLogger("agentdb.client")
 
@@ -20,6 +23,12 @@ _MOST_AT_ONCE: Final = 500
 _MOST_CHARACTERS_AT_ONCE: Final = 4_000_000  # encoding them holds the event loop up for some 10 ms
 _MOST_WAITING: Final = 20_000
 _MOST_CHARACTERS_WAITING: Final = 1_000_000_000
+
+
+async def write_steps(client: PrismaAgentClient) -> None:
+    """Write the steps that this process has taken, so that it reads its own; a transaction's travel with it."""
+    if not client.in_transaction:
+        await client.gathering.journal.flush()
 
 
 class Journal:

@@ -53,10 +53,6 @@ class Payloads:
             value, text = self._redacted(parse_json(text), field)
         return text if fits(text, self._at_most) else cut_json(value, text, self._at_most)
 
-    def value(self, value: Any, field: str) -> Any:
-        """Return what is kept of *value*; InvalidInputError when it is not JSON."""
-        return parse_json(self.json(value, field))
-
     def object_json(self, value: dict[str, Any], field: str) -> str:
         """Return what is kept of a JSON object, as the text of one; InvalidInputError when it is not JSON."""
         text = check_json(value, field)
@@ -65,11 +61,6 @@ class Payloads:
             value = kept if isinstance(kept, dict) else {"value": kept}
             text = text if value is kept else json_text(value)
         return text if fits(text, self._at_most) else cut_json(value, text, self._at_most)
-
-    def object(self, value: dict[str, Any], field: str) -> dict[str, Any]:
-        """Return what is kept of a JSON object, as one; InvalidInputError when it is not JSON."""
-        kept: dict[str, Any] = parse_json(self.object_json(value, field))
-        return kept
 
     def text(self, text: str, field: str) -> str:
         """Return what is kept of a text that can be stored; of a redaction that gives no text, its JSON."""

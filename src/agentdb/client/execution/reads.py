@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import builtins
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
+from agentdb.client.execution.journal import write_steps
 from agentdb.client.execution.rows import check_kind, check_model, execution_of, tree_of
 from agentdb.client.queries import load_queries, row_offset, row_step, write_out
 from agentdb.client.resource import Resource, known_uuid
 from agentdb.errors import InvalidInputError, NotFoundError
 from agentdb.models import Execution, ExecutionTree
 from agentdb.validation import check_limit, check_offset, check_text, check_time
-
-if TYPE_CHECKING:
-    from agentdb.client.execution.journal import Journal
 
 __all__ = ["ExecutionReads", "ExecutionStatus"]
 
@@ -95,13 +93,5 @@ class ExecutionReads(Resource):
             NotFoundError: There is no such execution.
         """
         id = known_uuid("execution", execution_id)
-        await self._write_steps()
+        await write_steps(self._client)
         return tree_of(await self._fetch(_SQL["tree"], id), execution_id)
-
-    @property
-    def _journal(self) -> Journal:
-        return self._client.gathering.journal
-
-    async def _write_steps(self) -> None:
-        if not self._client.in_transaction:
-            await self._journal.flush()

@@ -89,9 +89,9 @@ class PatternLife(Resource):
         Raises:
             NotFoundError: There is no such pattern.
         """
-        return (await self._change(pattern_id, "retired", reason, status="retired", allowed=["active", "quarantined"]))[
-            0
-        ]
+        allowed = ["active", "quarantined"]
+        pattern, _ = await self._change(pattern_id, "retired", reason, status="retired", allowed=allowed)
+        return pattern
 
     async def revert(self, pattern_id: str, reason: str = "") -> LearningPattern:
         """

@@ -173,15 +173,19 @@ gone AS (
 )
 SELECT (SELECT count(*) FROM chosen) AS hours, (SELECT count(*) FROM gone) AS points
 
--- name: take_late
--- Take $2 points that came after the others of their hour were deleted.
-WITH found AS MATERIALIZED (
+-- fragment: late_of_pruned
+-- Hours whose points were deleted and to which some came since, of agents that nobody is deleting.
+found AS MATERIALIZED (
     SELECT DISTINCT l.agent_id, l.name, l.starts_at, l.starts_at + interval '1 hour' AS ends_at
     FROM agent_metric_late_hours AS l JOIN agent_metric_rollups AS r USING (agent_id, name, starts_at)
     WHERE l.organization_id = $1 AND r.organization_id = $1 AND r.is_pruned
 ),
 {{held}},
-late AS MATERIALIZED (SELECT found.* FROM found JOIN held USING (agent_id)),
+late AS MATERIALIZED (SELECT found.* FROM found JOIN held USING (agent_id))
+
+-- name: take_late
+-- Take $2 points that came after the others of their hour were deleted.
+WITH {{late_of_pruned}},
 points AS MATERIALIZED (
     SELECT p.id FROM late CROSS JOIN LATERAL (
         SELECT m.id FROM agent_metrics AS m
@@ -210,13 +214,7 @@ WHERE r.organization_id = $1 AND r.agent_id = $2 AND r.name = $3 AND r.starts_at
 
 -- name: settle_late
 -- Forget the marks of hours whose points were deleted, the late ones too.
-WITH found AS MATERIALIZED (
-    SELECT DISTINCT l.agent_id, l.name, l.starts_at, l.starts_at + interval '1 hour' AS ends_at
-    FROM agent_metric_late_hours AS l JOIN agent_metric_rollups AS r USING (agent_id, name, starts_at)
-    WHERE l.organization_id = $1 AND r.organization_id = $1 AND r.is_pruned
-),
-{{held}},
-late AS MATERIALIZED (SELECT found.* FROM found JOIN held USING (agent_id)),
+WITH {{late_of_pruned}},
 done AS MATERIALIZED (
     SELECT late.* FROM late LEFT JOIN LATERAL (
         SELECT true AS is_there FROM agent_metrics AS m

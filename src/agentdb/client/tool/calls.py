@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from agentdb.client.execution.journal import write_steps
 from agentdb.client.execution.rows import NO_FAILURE, failure_of
 from agentdb.client.execution.running import running_id, visible_execution
 from agentdb.client.execution.steps import StepRow, new_step, steps_text
@@ -197,13 +198,8 @@ class ToolCalls(Resource):
     ) -> list[ToolStats]:
         agent = None if agent_id is None else check_text(agent_id, "agent_id")
         sql, arguments = write_out(_SQL["stats"], names, agent, check_time(since, "since"), include_deprecated)
-        await self._write_noted()
+        await write_steps(self._client)
         return stats_of(await self._fetch(sql, *arguments), from_catalogue=agent is None and since is None)
-
-    async def _write_noted(self) -> None:
-        """Write the calls that this process has noted, so that it reads its own."""
-        if not self._client.in_transaction:
-            await self._client.gathering.journal.flush()
 
     def _step(
         self,
