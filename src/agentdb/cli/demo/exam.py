@@ -16,8 +16,9 @@ __all__ = ["PROMPTS", "Exam", "Examiner", "Outcome"]
 
 PROMPTS: Final = {
     "plain": "{question}",
-    "polite": "Dear librarian, could you please tell me which function or class of the Python library I should use "
-    "when my program has to do this: {question}",
+    "polite": "Dear librarian, could you please be so kind and tell me which function, class or module of the "
+    "Python standard library, among all that you have read, I should import and call when my program has to do this: "
+    "{question}",
     "brief": "{beginning}",
 }
 """The variants, by name: what is known of each is what the exams have shown."""
