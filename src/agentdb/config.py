@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +29,9 @@ _FLUSH_SECONDS: Final = 0.5
 _HEARTBEAT_SECONDS: Final = 10.0
 _ABANDONED_AFTER_SECONDS: Final = 60.0
 _MAX_PAYLOAD_BYTES: Final = 262_144
+_KEY_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,32}")
+_KEY_BYTES: Final = 32
+_ENCRYPTABLE: Final = frozenset({"executions", "tools"})
 
 T = TypeVar("T", int, float)
 
@@ -41,6 +47,13 @@ class Settings:
         migration_url: Where `agentdb migrate` and `agentdb index` connect, as the tables' owner; None: *database_url*.
         data_dir: Where the embedded server keeps its data; None: the user's data directory.
         require_rls: Refuse to connect as a role that row-level security does not bind.
+        require_tls: Refuse a connection that is not encrypted, except by a Unix socket.
+        encryption_keys: 32 bytes by key id, the newest first; it encrypts sensitive memories.
+        encrypt: What else it encrypts: "executions" (tasks, results, errors, steps), "tools" (parameters).
+        embed_sensitive: Give encrypted memories an embedding, which tells of what they say, and show the embedder what
+            they say.
+        require_encryption: Refuse to store a sensitive memory where there is no key.
+        access_log: Keep the access log in the database too.
         pool_size: Most connections of a pool; None: the URL's `connection_limit`, else the pool's default.
         pool_timeout_seconds: Longest wait for a free connection; None: the URL's `pool_timeout`, else the default.
         embed_batch_size: Most texts of one call to the embedder.
@@ -61,6 +74,12 @@ class Settings:
     migration_url: str | None = field(default=None, repr=False)
     data_dir: Path | None = None
     require_rls: bool = False
+    require_tls: bool = False
+    encryption_keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    encrypt: frozenset[str] = frozenset()
+    embed_sensitive: bool = False
+    require_encryption: bool = False
+    access_log: bool = False
     pool_size: int | None = None
     pool_timeout_seconds: float | None = None
     embed_batch_size: int = _EMBED_BATCH_SIZE
@@ -116,6 +135,12 @@ class Settings:
             migration_url=variables.text("AGENTDB_MIGRATION_URL"),
             data_dir=Path(data_dir).expanduser() if data_dir else None,
             require_rls=variables.flag("AGENTDB_REQUIRE_RLS"),
+            require_tls=variables.flag("AGENTDB_REQUIRE_TLS"),
+            encryption_keys=variables.keys("AGENTDB_ENCRYPTION_KEYS"),
+            encrypt=variables.words("AGENTDB_ENCRYPT", _ENCRYPTABLE),
+            embed_sensitive=variables.flag("AGENTDB_EMBED_SENSITIVE"),
+            require_encryption=variables.flag("AGENTDB_REQUIRE_ENCRYPTION"),
+            access_log=variables.flag("AGENTDB_ACCESS_LOG"),
             pool_size=variables.number("AGENTDB_POOL_SIZE", int, at_least=1),
             pool_timeout_seconds=variables.number("AGENTDB_POOL_TIMEOUT_SECONDS", float, at_least=0.0),
             embed_batch_size=variables.number("AGENTDB_EMBED_BATCH_SIZE", int, at_least=1) or _EMBED_BATCH_SIZE,
@@ -202,6 +227,34 @@ class _Variables:
         if number is None or not number >= at_least:
             raise ConfigurationError(name, f"expected a number, {at_least} or more.")
         return number
+
+    def words(self, name: str, known: frozenset[str]) -> frozenset[str]:
+        """Return some of *known*, written with commas between them."""
+        words = frozenset(word for part in (self.text(name) or "").split(",") if (word := part.strip().lower()))
+        if not words <= known:
+            raise ConfigurationError(name, f"expected any of {', '.join(sorted(known))}, with commas between them.")
+        return words
+
+    def keys(self, name: str) -> dict[str, bytes]:
+        """Return keys written as `id:BASE64,id:BASE64`; no error shows a part of one."""
+        keys: dict[str, bytes] = {}
+        for number, entry in enumerate(filter(None, map(str.strip, (self.text(name) or "").split(","))), 1):
+            key_id, _, encoded = entry.partition(":")
+            if not _KEY_ID.fullmatch(key_id):
+                raise ConfigurationError(
+                    name, f"key {number} has no id: expected id:BASE64, the id 1 to 32 of A-Z a-z 0-9 . _ -"
+                )
+            if key_id in keys:
+                raise ConfigurationError(name, f"has two keys called {key_id!r}.")
+            try:
+                keys[key_id] = base64.b64decode(encoded, validate=True)
+            except (binascii.Error, ValueError):
+                keys[key_id] = b""
+            if len(keys[key_id]) != _KEY_BYTES:
+                raise ConfigurationError(
+                    name, f"the key {key_id!r} is not 32 bytes in Base64; make one with `openssl rand -base64 32`."
+                )
+        return keys
 
 
 def _read_dotenv(path: Path) -> dict[str, str | None]:

@@ -23,7 +23,7 @@ Every error that agentdb raises on purpose, as one tree.
     ├── EmbeddingError                      model, attempts, is_transient, retry_after_seconds
     ├── TaskTimeoutError (TimeoutError)     timeout_seconds
     ├── MigrationError                      migration
-    └── EncryptionError
+    └── EncryptionError                     key_id, place
 
 The docstring of a class is its default message. What a program needs to decide on stands in attributes, never only in
 the text; a text stays short and never holds a password.
@@ -430,4 +430,15 @@ class MigrationError(AgentDBError):
 
 
 class EncryptionError(AgentDBError):
-    """A sensitive text could not be encrypted or decrypted."""
+    """
+    A value could not be encrypted or decrypted.
+
+    Attributes:
+        key_id: The id of the key that it takes, if that is known.
+        place: Where the value stands: table, column and row.
+    """
+
+    def __init__(self, message: str | None = None, *, key_id: str | None = None, place: str | None = None) -> None:
+        super().__init__(message)
+        self.key_id = key_id
+        self.place = place

@@ -125,7 +125,7 @@ def test_every_variable_stands_in_the_example() -> None:
     read = set(re.findall(r'"((?:AGENTDB_|DATABASE_|ORGANIZATION_)[A-Z_]+)"', inspect.getsource(config)))
     example = (Path(__file__).parents[2] / ".env.example").read_text(encoding="utf-8")
 
-    assert len(read) == 15
+    assert len(read) == 21
     assert [name for name in sorted(read) if f"\n# {name}=" not in example] == []
     assert all(line.startswith("#") for line in example.splitlines() if line)
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from agentdb.postgres.driver import Driver, Transaction
     from agentdb.postgres.pool import Pool
+    from agentdb.security.encryption import KeyRing
 
 __all__ = ["PrismaAgentClient"]
 
@@ -240,6 +241,11 @@ class PrismaAgentClient:
             raise ConfigurationError("redact", f"expected a function, got {type(redact).__name__}.")
         self._redact = redact
         self.payloads = Payloads(redact, self._database.settings.max_payload_bytes)
+
+    @property
+    def key_ring(self) -> KeyRing | None:
+        """What encrypts and decrypts, of AGENTDB_ENCRYPTION_KEYS; None where there is no key."""
+        return self._database.key_ring
 
     @property
     def settings(self) -> Settings:

@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from agentdb.postgres.driver import Driver
     from agentdb.postgres.pool import Pool
     from agentdb.postgres.url import ConnectionOptions
+    from agentdb.security.encryption import KeyRing
 
 __all__ = ["TABLES", "Database"]
 
@@ -183,6 +185,16 @@ class Database:
         if self._pool is None:
             raise NotConnectedError
         return self._pool
+
+    @cached_property
+    def key_ring(self) -> KeyRing | None:
+        """What encrypts and decrypts; None where there is no key."""
+        keys = self.settings.encryption_keys
+        if not keys:
+            return None
+        from agentdb.security.encryption import KeyRing  # only those who encrypt pay for the import
+
+        return KeyRing(keys)
 
     @property
     def place(self) -> tuple[str | None, Path | None]:

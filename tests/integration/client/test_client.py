@@ -78,7 +78,7 @@ async def test_health(client: PrismaAgentClient) -> None:
     assert (health.status, health.tenancy, health.tls) == ("ok", "row-level-security", False)
     assert (health.organization_id, health.role) == ("acme", "agentdb_app")
     assert int(health.server_version.split(".")[0]) >= 14
-    assert health.schema_version.endswith("_agentdb_learning")
+    assert health.schema_version.endswith("_agentdb_encryption")
     assert 0 < health.latency_ms < 10_000
     assert (health.pool.size, health.pool.idle, health.pool.in_use, health.pool.waiting) == (10, 1, 0, 0)
 
