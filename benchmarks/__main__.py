@@ -32,9 +32,13 @@ from benchmarks.retrieval.accuracy import measure_accuracy
 from benchmarks.retrieval.cases import make_cases as make_retrieval_cases
 from benchmarks.retrieval.database import open_retrieval_database
 from benchmarks.retrieval.large import measure_large
+from benchmarks.security import NOTES as SECURITY_NOTES
+from benchmarks.security import measure_security
 from benchmarks.startup import measure_startup
+from benchmarks.walls import NOTES as WALL_NOTES
+from benchmarks.walls import measure_walls
 
-PARTS = ("client", "retrieval", "metrics", "engine", "start-up")
+PARTS = ("client", "retrieval", "metrics", "security", "engine", "start-up")
 LARGE = "large"
 NOTES = (
     "raw: plain hand-written SQL on a dedicated asyncpg connection of the same role (agentdb_app, row-level security "
@@ -65,6 +69,7 @@ class Extent:
     large_memories: int
     points: int
     large_points: int
+    sealed_rows: int
     searches: int
     starts: int
     cold_plans: int
@@ -105,6 +110,7 @@ def _extent(arguments: argparse.Namespace) -> Extent:
         large_memories=20_000 if is_quick else 1_000_000,
         points=20_000 if is_quick else 1_000_000,
         large_points=100_000 if is_quick else 10_000_000,
+        sealed_rows=500 if is_quick else 10_000,
         searches=10 if is_quick else 100,
         starts=3 if is_quick else 9,
         cold_plans=10 if is_quick else 100,
@@ -123,6 +129,7 @@ async def _measure(extent: Extent, json_file: Path | None) -> None:
     retrieval: Section = []
     large: Section = []
     metrics: Section = []
+    security: Section = []
     engine_facts: Mapping[str, str] = {}
     with Console(stderr=True).status("starting PostgreSQL") as status:
         async with open_database(extent.memories) as database:
@@ -134,6 +141,12 @@ async def _measure(extent: Extent, json_file: Path | None) -> None:
                 metrics = await measure_metrics(
                     database, points=extent.points, rounds=extent.rounds, tell=status.update
                 )
+            if "security" in extent.parts:
+                walls = await measure_walls(database, rounds=extent.rounds, tell=status.update)
+                encryption = await measure_security(
+                    database, rows=extent.sealed_rows, rounds=extent.rounds, tell=status.update
+                )
+                security = [*walls, *encryption]
             if LARGE in extent.parts:
                 points = await measure_large_metrics(
                     database, points=extent.large_points, rounds=extent.rounds, tell=status.update
@@ -163,9 +176,10 @@ async def _measure(extent: Extent, json_file: Path | None) -> None:
         "rounds": f"{extent.rounds}, in {time.perf_counter() - started:.0f} s; ratio: the median of the rounds'",
         "sides": NOTES,
         **({"retrieval": f"{extent.embedded_memories:,} memories; {RETRIEVAL_NOTES}"} if retrieval or large else {}),
+        **({"walls": WALL_NOTES, "encryption": SECURITY_NOTES} if security else {}),
         **engine_facts,
     }
-    sections = [section for section in (client, retrieval, metrics, large, engine, startup) if section]
+    sections = [section for section in (client, retrieval, metrics, security, large, engine, startup) if section]
     print_table(sections, facts, console, other=PLAIN)
     if json_file is not None:
         write_json(sections, facts, json_file)

@@ -2,7 +2,10 @@
 
 from agentdb.agent.base import EnhancedAgentBase
 from agentdb.agent.tools import tool
+from agentdb.client.access.operations import acting_as
+from agentdb.client.archive.transfer import Restored
 from agentdb.client.client import PrismaAgentClient
+from agentdb.client.erasure.scope import Erased
 from agentdb.client.execution.reports import ClearedExecutions
 from agentdb.client.memories import Imported, Reembedded, Swept
 from agentdb.client.memory.embedder import Embedder
@@ -34,10 +37,13 @@ from agentdb.errors import (
     TransactionConflictError,
 )
 from agentdb.models import (
+    AccessEntry,
+    AccessLogHealth,
     Agent,
     AgentCategory,
     AgentConfig,
     AgentHealth,
+    Audit,
     Bucket,
     Choice,
     Execution,
@@ -70,11 +76,14 @@ from agentdb.models import (
 )
 
 __all__ = [
+    "AccessEntry",
+    "AccessLogHealth",
     "Agent",
     "AgentCategory",
     "AgentConfig",
     "AgentDBError",
     "AgentHealth",
+    "Audit",
     "Bucket",
     "Choice",
     "ClearedExecutions",
@@ -88,6 +97,7 @@ __all__ = [
     "EmbeddingError",
     "EncryptionError",
     "EnhancedAgentBase",
+    "Erased",
     "Execution",
     "ExecutionReport",
     "ExecutionStats",
@@ -118,6 +128,7 @@ __all__ = [
     "QueryTimeoutError",
     "RecordingHealth",
     "Reembedded",
+    "Restored",
     "Retained",
     "RetryPolicy",
     "RolledUp",
@@ -136,6 +147,7 @@ __all__ = [
     "TransactionClosedError",
     "TransactionConflictError",
     "UndeliveredPoints",
+    "acting_as",
     "get_agent_client",
     "tool",
 ]

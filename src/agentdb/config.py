@@ -7,14 +7,14 @@ import binascii
 import os
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
 from agentdb.errors import ConfigurationError, InvalidInputError
 
-__all__ = ["EMBEDDED_ORGANIZATION", "Settings", "check_organization_id"]
+__all__ = ["EMBEDDED_ORGANIZATION", "Settings", "check_encryption", "check_organization_id"]
 
 EMBEDDED_ORGANIZATION = "local"
 """The organization of the embedded server when none is named."""
@@ -46,7 +46,8 @@ class Settings:
         database_url: Where the database is, in Prisma's dialect; None: the embedded server.
         migration_url: Where `agentdb migrate` and `agentdb index` connect, as the tables' owner; None: *database_url*.
         data_dir: Where the embedded server keeps its data; None: the user's data directory.
-        require_rls: Refuse to connect as a role that row-level security does not bind.
+        require_rls: Refuse to connect where row-level security does not keep organizations apart: it does not bind the
+            role, or is off on a table.
         require_tls: Refuse a connection that is not encrypted, except by a Unix socket.
         encryption_keys: 32 bytes by key id, the newest first; it encrypts sensitive memories.
         encrypt: What else it encrypts: "executions" (tasks, results, errors, steps), "tools" (parameters).
@@ -155,6 +156,26 @@ class Settings:
         )
 
 
+def check_encryption(settings: Settings) -> None:
+    """
+    Refuse settings that ask for more encryption than there can be: what was meant to be sealed would stay plain, or
+    would never open again.
+
+    Raises:
+        ConfigurationError: A key is none; *encrypt* names what nobody encrypts, or there is no key.
+    """
+    if not isinstance(settings.encryption_keys, Mapping):
+        raise ConfigurationError("AGENTDB_ENCRYPTION_KEYS", "expected a mapping from key ids to keys.")
+    for number, (key_id, key) in enumerate(settings.encryption_keys.items(), 1):
+        _check_key("AGENTDB_ENCRYPTION_KEYS", number, key_id, key)
+    if not isinstance(settings.encrypt, Set) or not settings.encrypt <= _ENCRYPTABLE:
+        raise ConfigurationError("AGENTDB_ENCRYPT", f"expected any of {', '.join(sorted(_ENCRYPTABLE))}.")
+    if settings.encrypt and not settings.encryption_keys:
+        raise ConfigurationError(
+            "AGENTDB_ENCRYPT", "asks for encryption, and there is no key: set AGENTDB_ENCRYPTION_KEYS."
+        )
+
+
 def check_organization_id(value: str, field: str = "organization_id") -> str:
     """
     Return *value* when it can be an organization's id.
@@ -240,21 +261,27 @@ class _Variables:
         keys: dict[str, bytes] = {}
         for number, entry in enumerate(filter(None, map(str.strip, (self.text(name) or "").split(","))), 1):
             key_id, _, encoded = entry.partition(":")
-            if not _KEY_ID.fullmatch(key_id):
-                raise ConfigurationError(
-                    name, f"key {number} has no id: expected id:BASE64, the id 1 to 32 of A-Z a-z 0-9 . _ -"
-                )
             if key_id in keys:
                 raise ConfigurationError(name, f"has two keys called {key_id!r}.")
             try:
-                keys[key_id] = base64.b64decode(encoded, validate=True)
+                key = base64.b64decode(encoded, validate=True)
             except (binascii.Error, ValueError):
-                keys[key_id] = b""
-            if len(keys[key_id]) != _KEY_BYTES:
-                raise ConfigurationError(
-                    name, f"the key {key_id!r} is not 32 bytes in Base64; make one with `openssl rand -base64 32`."
-                )
+                key = b""
+            _check_key(name, number, key_id, key)
+            keys[key_id] = key
         return keys
+
+
+def _check_key(variable: str, number: int, key_id: object, key: object) -> None:
+    """Refuse what is no key, or none that a sealed value can name; no error shows a part of one."""
+    if not isinstance(key_id, str) or not _KEY_ID.fullmatch(key_id):
+        raise ConfigurationError(
+            variable, f"key {number} has no id: expected id:BASE64, the id 1 to 32 of A-Z a-z 0-9 . _ -"
+        )
+    if not isinstance(key, bytes) or len(key) != _KEY_BYTES:
+        raise ConfigurationError(
+            variable, f"the key {key_id!r} is not 32 bytes in Base64; make one with `openssl rand -base64 32`."
+        )
 
 
 def _read_dotenv(path: Path) -> dict[str, str | None]:

@@ -31,6 +31,7 @@ the text; a text stays short and never holds a password.
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import re
 from collections.abc import Iterable
@@ -62,6 +63,10 @@ __all__ = [
 _LONGEST_QUOTE = 200
 _SHORTEST_RUN = 16
 _SHORTEST_WORD = 4
+_LONGEST_COMPARED = 10_000
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_QUOTED_AT_ALL = re.compile(r"['\"].*['\"]", re.DOTALL)
+_TYPES_BY_NAME = frozenset({"datetime", "date", "time", "timedelta", "Decimal", "UUID", "NoneType"})
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|.)")
 
 
@@ -84,6 +89,22 @@ def quotable(text: str, confidential: Iterable[str] = ()) -> str:
     if any(_repeats(plain, secret) for secret in confidential):
         return "(left out, because it repeats what is confidential)"
     return line
+
+
+def repeats(text: str, confidential: Iterable[str]) -> bool:
+    """Return whether *text* says something of what is *confidential*, as `quotable` has it; True when it is long."""
+    return len(text) > _LONGEST_COMPARED or any(_repeats(_unescape(text), secret) for secret in confidential)
+
+
+def without_values(text: str) -> str:
+    """Return what another library said of a value without what it quotes, unless that is the name of a type."""
+    if all(_is_type(quoted[1:-1]) for quoted in _QUOTED.findall(text)) and text.count("'") % 2 == 0:
+        return text
+    return _QUOTED_AT_ALL.sub("…", text)
+
+
+def _is_type(name: str) -> bool:
+    return name.rpartition(".")[2] in _TYPES_BY_NAME or isinstance(getattr(builtins, name, None), type)
 
 
 def _repeats(line: str, secret: str) -> bool:

@@ -16,12 +16,31 @@ from tests.acceptance.samples import samples
 
 HOWTO = Path(__file__).resolve().parents[2] / "docs" / "howto"
 PAGES = {
+    "audit.md": [
+        " None ('agent_memories',) 1 ok\nmia@example.com memories.store ['agent_memories'] True ok\n",
+        "memories.search ['agent_memories'] True ok\nmia@example.com memories.delete ['agent_memories'] True ok\n",
+        "entries, intact: True\nTrue True\n",
+    ],
+    "encrypt-memories.md": [
+        "Alice is allergic to nuts.\n1\n'' {} True\nBob dislikes rain.\nTrue\n",
+        "2026-11 is missing: True\nImported(memories=0, known=2)\n",
+    ],
+    "erase.md": [
+        "True {'agent_memories': 2, 'agent_executions': 1, 'agent_steps': 1}\n{'agent_memories.content': 1} True\n",
+        "{'agent_memories.content': 1}\n{}\n",
+        "{'agents': 1, 'agent_memories': 1}\n",
+    ],
     "executions.md": [
         "completed question {'answer': '12 metres'} 0.0002280000\n",
         "plan ['north', 'south']\n[('log', 'info', 'asked the pilot')]\ncount the ships fog\n",
         "reader 5 0.8 1500 0.0002280000 2\nNone 5 0.8 1500 0.0002280000 2\n",
         "0.2700000000\n{'key': 'sk-…'}\n",
+        "Where is the key? - question\n('null', True)\n",
         "ClearedExecutions(executions=0, calls=0)\n",
+    ],
+    "export-and-import.md": [
+        "Restored(rows={'agents': 1, 'agent_memories': 1, 'agent_metrics': 1}, known={})\n"
+        "Restored(rows={}, known={'agents': 1, 'agent_memories': 1, 'agent_metrics': 1})\n"
     ],
     "filter-memories.md": ["['Ships wait']\n2\n"],
     "learn-and-experiment.md": [
@@ -35,11 +54,14 @@ PAGES = {
         "0 points were not recorded\n5000 1.0\n",
         "1 searches\nRolledUp(hours=0, renewed=0)\nTrue 1\nRetained(points=0, rollups=0)\n",
     ],
+    "roles.md": ["row-level-security agentdb_app []\n"],
+    "rotate-keys.md": ["1 of 2\n2 of 2\n1 {'new': 2} True\nit is empty\n"],
     "search-memories.md": [
         "The harbour freezes in January.  {'lexical': 1.0",
         "Unzipping archives takes the module zipfile.",
     ],
     "store-many-memories.md": ["2500\n"],
+    "tls.md": ["False None None\n"],
     "tools.md": [
         "['count_words', 'lookup']\nthe meaning of tide\n3\nthe meaning of harbour\n",
         "LookupError: gibberish\nInvalidInputError: arguments.language",

@@ -32,7 +32,8 @@ def test_every_error_and_model_is_public() -> None:
 PUBLIC_METHODS = {
     "": """register_agent store_memory store_memories retrieve_memories register_tool get_tools start_execution
         complete_execution fail_execution record_metric get_agent_metrics store_learning_pattern get_learning_patterns
-        health_check connect disconnect for_organization transaction prisma driver""",
+        health_check erase residue export_lines import_lines rotate_keys connect disconnect for_organization
+        transaction prisma driver""",
     "agents": "register get find list heartbeat deactivate delete",
     "memories": """store store_many get update delete list search supersede history count forget sweep reembed
         export_lines import_lines""",
@@ -42,6 +43,7 @@ PUBLIC_METHODS = {
     "metrics": "record record_many recorder summary series roll_up retain",
     "patterns": "record outcome get list choose promote quarantine retire revert history review recognize",
     "prices": "set get list delete",
+    "access_log": "list verify",
 }
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 from agentdb.agent.execution import note_attempt, recordable, running_execution
 from agentdb.agent.tools import call_tool, tool_definitions
 from agentdb.client.sharing import get_agent_client
+from agentdb.client.telemetry import agent_span
 from agentdb.client.tool.schemas import SchemaStyle, tool_schemas
 from agentdb.errors import AgentDBError, InvalidInputError, NotConnectedError, TaskTimeoutError
 from agentdb.models import Agent, AgentConfig, AgentHealth, MemoryEntry, from_row
@@ -332,9 +333,11 @@ class EnhancedAgentBase(ABC):
     async def _execute_recorded(self, *args: Any, **kwargs: Any) -> Any:
         client, agent = self._opened()
         task = recordable(args[0] if args else kwargs.get("task", kwargs))
-        async with client.executions.track(agent.id, task) as execution:
-            result = await self._execute(execution, args, kwargs)
-            execution.result = recordable(result)
+        with agent_span(agent.id, agent.name) as span:
+            async with client.executions.track(agent.id, task) as execution:
+                span.execution = execution
+                result = await self._execute(execution, args, kwargs)
+                execution.result = recordable(result)
         return result
 
     async def _execute(self, execution: RunningExecution, args: Any, kwargs: Any) -> Any:

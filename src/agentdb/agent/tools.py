@@ -16,6 +16,7 @@ from pydantic_core import to_jsonable_python
 
 from agentdb.agent.execution import recordable
 from agentdb.agent.signatures import Signature, signature_of
+from agentdb.client.telemetry import tool_span
 from agentdb.errors import InvalidInputError, NotFoundError
 from agentdb.models import ToolDefinition
 from agentdb.validation import UnstorableError, checked, invalid_input, json_text, parse_json
@@ -80,8 +81,9 @@ def _marked(method: Method, name: str | None, description: str | None) -> Method
         recording = _Recording(self, mark.name, names.named(args, kwargs))
         token = _within.set((self, call))
         try:
-            result = await method(self, *args, **kwargs)
-            _refuse_unspeakable(result, mark.name)
+            with tool_span(mark.name):
+                result = await method(self, *args, **kwargs)
+                _refuse_unspeakable(result, mark.name)
         except BaseException as error:
             recording.note(error)
             raise

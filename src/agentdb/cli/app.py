@@ -9,7 +9,21 @@ from typing import Annotated
 import typer
 
 # These import nothing but typer until a command runs, so that `--help` is quick.
-from agentdb.cli import demo, doctor, embedded, index, migrate, reembed, stats, sweep, transfer
+from agentdb.cli import (
+    audit,
+    demo,
+    doctor,
+    embedded,
+    erase,
+    index,
+    migrate,
+    reembed,
+    rotate_keys,
+    stats,
+    sweep,
+    transfer,
+)
+from agentdb.cli.output import say
 from agentdb.errors import AgentDBError, ConfigurationError, InvalidInputError
 
 __all__ = ["app", "run"]
@@ -30,13 +44,16 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
+app.command("erase")(erase.erase)
 app.command("reembed")(reembed.reembed)
+app.command("rotate-keys")(rotate_keys.rotate_keys)
 app.command("stats")(stats.stats)
 app.command("sweep")(sweep.sweep)
 app.command("export")(transfer.export)
 app.command("import")(transfer.import_)
 app.add_typer(migrate.app, name="migrate")
 app.add_typer(index.app, name="index")
+app.add_typer(audit.app, name="audit")
 app.add_typer(embedded.app, name="embedded")
 
 
@@ -49,14 +66,14 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else FAILED
     except AgentDBError as error:
-        typer.echo(f"agentdb: {error}", err=True)
+        say(f"agentdb: {error}", err=True)
         return WRONG_USE if isinstance(error, (ConfigurationError, InvalidInputError)) else FAILED
     return 0
 
 
 def _show_warning(message: Warning | str, *_where: object, **_more: object) -> None:
     """Print a warning as one line: where in the code it came from helps nobody at a command line."""
-    typer.echo(f"agentdb: warning: {message}", err=True)
+    say(f"agentdb: warning: {message}", err=True)
 
 
 def _print_version(is_wanted: bool) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentdb.cli.output import say
+
 if TYPE_CHECKING:
     from agentdb.client.memory.embedding_kinds import EmbeddingKind
     from agentdb.postgres.driver import Driver
@@ -62,10 +64,10 @@ def create(
         print_json({"created": [{"model": model, "dimensions": dimensions} for model, dimensions in made]})
         return
     for kind in made:
-        typer.echo(f"created the index of {_named(*kind)}")
+        say(f"created the index of {_named(*kind)}")
     if not made:
         what = _named(*wanted) if wanted else f"every kind of {at_least:,} memories or more that can have one"
-        typer.echo(f"nothing to create: {what} has an index")
+        say(f"nothing to create: {what} has an index")
 
 
 @app.command()
@@ -81,9 +83,9 @@ def drop(
     if as_json:
         print_json({"dropped": was_there})
     elif was_there:
-        typer.echo(f"dropped the index of {_named(model, dimensions)}")
+        say(f"dropped the index of {_named(model, dimensions)}")
     else:
-        typer.echo(f"agentdb: no index of {_named(model, dimensions)}; `agentdb index` lists them", err=True)
+        say(f"agentdb: no index of {_named(model, dimensions)}; `agentdb index` lists them", err=True)
     if not was_there:
         raise typer.Exit(1)
 
@@ -120,7 +122,7 @@ async def _create(
     async with _opened(memory_mb) as driver:
         kinds = await list_embedding_kinds(driver)
         if wanted and not any((kind.model, kind.dimensions) == wanted for kind in kinds):
-            typer.echo(f"agentdb: no memory has an embedding of {_named(*wanted)} yet", err=True)
+            say(f"agentdb: no memory has an embedding of {_named(*wanted)} yet", err=True)
         for model, dimensions in [wanted] if wanted else _missing(kinds, at_least):
             with Bar() as bar:
 
@@ -171,8 +173,9 @@ async def _database() -> ConnectionOptions:
 
     settings = load_settings()
     if settings.migration_url is not None:
-        return parse_url(settings.migration_url, variable="AGENTDB_MIGRATION_URL")
-    return parse_url(settings.database_url or (await ensure_embedded(settings.data_dir)).admin_url)
+        return parse_url(settings.migration_url, variable="AGENTDB_MIGRATION_URL", require_tls=settings.require_tls)
+    url = settings.database_url or (await ensure_embedded(settings.data_dir)).admin_url
+    return parse_url(url, require_tls=settings.require_tls)
 
 
 def _print(kinds: list[EmbeddingKind]) -> None:

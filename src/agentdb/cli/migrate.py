@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentdb.cli.output import say
+
 if TYPE_CHECKING:
     from agentdb.postgres.migrate import MigrationStatus
     from agentdb.postgres.url import ConnectionOptions
@@ -39,7 +41,7 @@ def status(as_json: AsJson = False) -> None:
         print_json({name: getattr(found, name) for name in found.__slots__} | {"is_current": found.is_current})
     else:
         for line in _lines(found):
-            typer.echo(line)
+            say(line)
     if not found.is_current:
         raise typer.Exit(1)
 
@@ -78,8 +80,9 @@ async def _database() -> ConnectionOptions:
 
     settings = load_settings()
     if settings.migration_url is not None:
-        return parse_url(settings.migration_url, variable="AGENTDB_MIGRATION_URL")
-    return parse_url(settings.database_url or (await start_embedded(settings.data_dir)).admin_url)
+        return parse_url(settings.migration_url, variable="AGENTDB_MIGRATION_URL", require_tls=settings.require_tls)
+    url = settings.database_url or (await start_embedded(settings.data_dir)).admin_url
+    return parse_url(url, require_tls=settings.require_tls)
 
 
 def _lines(found: MigrationStatus) -> list[str]:

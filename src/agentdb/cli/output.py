@@ -3,26 +3,71 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Iterable
 
-__all__ = ["WIDTH", "print_json", "progress", "results", "shorten_path"]
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
+__all__ = ["WIDTH", "harmless", "print_json", "progress", "results", "say", "shorten_path"]
 
 WIDTH = 100
 """Widest line of the commands' own layout; a narrower terminal narrows it."""
 
 
-def results() -> Console:
-    """Return the console for results: stdout, without colour when it is no terminal."""
+# Control characters, lone surrogates, and what ends a line; and what makes text run the other way.
+_OBEYED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_OBEYED_DIRECTIONS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+
+
+def harmless(text: str) -> str:
+    """Return *text* with what a terminal would obey, but ends of lines and tabs, written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character.encode("unicode_escape").decode("ascii") if _is_obeyed(character) else character for character in text
+    )
+
+
+def _is_obeyed(character: str) -> bool:
+    return character not in "\n\t" and (
+        unicodedata.category(character) in _OBEYED_CATEGORIES
+        or unicodedata.bidirectional(character) in _OBEYED_DIRECTIONS
+    )
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line that holds what others have written: names, kinds, errors."""
+    typer.echo(harmless(text), err=err)
+
+
+@cache
+def _console_class() -> type[Console]:
     from rich.console import Console
 
-    console = Console(highlight=False)
+    class HarmlessConsole(Console):
+        """Shows stored text; only rich's own control codes reach the terminal."""
+
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterable[Segment]:
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else segment._replace(text=harmless(segment.text))
+
+    return HarmlessConsole
+
+
+def results() -> Console:
+    """Return the console for results: stdout, without colour when it is no terminal."""
+    console = _console_class()(highlight=False)
     if not console.is_terminal or console.width > WIDTH:
         console.width = WIDTH  # a pipe has no width of its own
     return console
@@ -30,9 +75,7 @@ def results() -> Console:
 
 def progress() -> Console:
     """Return the console for progress: stderr."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False)
+    return _console_class()(stderr=True, highlight=False)
 
 
 def print_json(document: Mapping[str, object]) -> None:

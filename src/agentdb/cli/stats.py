@@ -43,13 +43,18 @@ def stats(
     """
     Show what agents did: executions, success with its interval, durations, tokens, cost; tools; the newest failures.
 
-    The success rate is of what completed, failed or was abandoned, durations are of what completed or failed.
+    The success rate is of what completed, failed or was abandoned, durations are of what completed or failed. What
+    failures say that are encrypted is left out where their key is missing.
     """
+    from agentdb.cli.output import say
+
     found = asyncio.run(_find(agent, hours))
     if as_json:
         _print_json(found)
     else:
         _print(found)
+    if any(failure.error is None for failure in found.failures):
+        say("agentdb: what some failures say is encrypted: set AGENTDB_ENCRYPTION_KEYS to see it.", err=True)
 
 
 async def _find(agent: str | None, hours: float) -> _Found:
@@ -59,7 +64,9 @@ async def _find(agent: str | None, hours: float) -> _Found:
         report = await client.executions.stats(agent, hours=hours)
         since = datetime.now(UTC) - timedelta(hours=hours)
         tools = await client.tools.overview(agent_id=agent, since=since)
-        failures = await client.executions.list(agent, status="failed", since=since, limit=_MOST_FAILURES)
+        failures = await client.executions.list(
+            agent, status="failed", since=since, limit=_MOST_FAILURES, must_open=False
+        )
     names = {each.agent_id: each.agent_name for each in report if each.agent_id and each.agent_name}
     return _Found(hours, report, names, tools, failures)
 
@@ -146,7 +153,7 @@ def _print_failures(console: Console, found: _Found) -> None:
 
     for failure in found.failures:
         agent = found.names.get(failure.agent_id, failure.agent_id)
-        lines = (failure.error or "").strip().splitlines()
+        lines = ("(encrypted)" if failure.error is None else failure.error).strip().splitlines()
         said = ": ".join(part for part in (failure.error_type, lines[0] if lines else "") if part)
         line = f"{failure.started_at:%Y-%m-%d %H:%M:%S} {agent} failed: {said or 'it does not say why'}"
         console.print(Text(line), no_wrap=True, overflow="ellipsis", crop=True)

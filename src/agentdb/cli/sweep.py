@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from agentdb.cli.output import say
+
 if TYPE_CHECKING:
     from agentdb.client.client import PrismaAgentClient
 
@@ -75,7 +77,7 @@ def sweep(
         for name, counts in outcome.counts.items():
             typer.echo((_PLANNED if dry_run else _DONE)[name].format(**counts))
     for name, reason in outcome.errors.items():
-        typer.echo(f"agentdb: {_WHAT[name]} failed: {reason}", err=True)
+        say(f"agentdb: {_WHAT[name]} failed: {reason}", err=True)
     if outcome.errors:
         raise typer.Exit(_FAILED)
 

@@ -1,4 +1,4 @@
-"""`agentdb export` and `agentdb import`: memories as a file, out of one database and into another."""
+"""`agentdb export` and `agentdb import`: an agent or an organization as a file, out of one database, into another."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
 import typer
 
+from agentdb.cli.output import say
+
 if TYPE_CHECKING:
-    from agentdb.client.memory.transfer import Imported
+    from agentdb.client.archive.transfer import Restored
 
 __all__ = ["export", "import_"]
 
@@ -23,11 +25,34 @@ __all__ = ["export", "import_"]
 _SHOWN_EVERY = 1000
 _TAIL_BYTES = 1000
 
+_NAMES = {
+    "agents": "agents",
+    "agent_memories": "memories",
+    "agent_tools": "tools",
+    "agent_tool_versions": "versions of tools",
+    "agent_executions": "executions",
+    "agent_steps": "steps",
+    "agent_metric_rollups": "hours of metrics",
+    "agent_metrics": "points of metrics",
+    "learning_patterns": "patterns",
+    "learning_outcomes": "outcomes",
+    "learning_pattern_changes": "changes of patterns",
+    "model_prices": "prices",
+}
+
+Sealed = Literal["plain", "keep", "omit"]
 AsJson = Annotated[bool, typer.Option("--json", help="Print what came of it for a program.")]
 
 
 def export(
-    agent: Annotated[str | None, typer.Option(metavar="ID", help="Only this agent's memories.")] = None,
+    agent: Annotated[str | None, typer.Option(metavar="ID", help="Only this agent and what it did.")] = None,
+    sealed: Annotated[
+        Sealed | None,
+        typer.Option(
+            help="What becomes of encrypted values: plain text in the file, kept encrypted for this organization and "
+            "its keys, or left out."
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to, in place of stdout.")
     ] = None,
@@ -35,37 +60,37 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """
-    Write the organization's memories as JSON Lines with checksums, for `agentdb import`.
+    Write the organization, or an agent, as JSON Lines with checksums, for `agentdb import`.
 
-    All as of one moment, with embeddings and history. A FILE appears when all of it is written, and only its owner may
-    read it.
+    All as of one moment, every table but the access log. A FILE appears when all of it is written, and only its owner
+    may read it.
     """
     if output is None or str(output) == "-":
         if as_json:
             raise typer.BadParameter("it takes an --output: stdout is the export itself.", param_hint="--json")
-        count = asyncio.run(_export(agent, typer.get_binary_stream("stdout")))
-        typer.echo(f"exported {count:,} memories", err=True)
+        rows = asyncio.run(_export(agent, sealed, typer.get_binary_stream("stdout")))
+        typer.echo(f"exported {_named(rows)}", err=True)
         return
     path = _checked(output, force=force)
     with _failing_in_words(output), _whole_file(path, force=force) as file:
-        count = asyncio.run(_export(agent, file))
+        rows = asyncio.run(_export(agent, sealed, file))
     if as_json:
         from agentdb.cli.output import print_json
 
-        print_json({"memories": count, "file": str(path)})
+        print_json({"rows": rows, "file": str(path)})
     else:
-        typer.echo(f"exported {count:,} memories to {output}")
+        typer.echo(f"exported {_named(rows)} to {output}")
 
 
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An export; -: stdin.")],
     agent: Annotated[
-        str | None, typer.Option(metavar="ID", help="Put the memories of an export of one agent into this one.")
+        str | None, typer.Option(metavar="ID", help="Put an export of one agent into this one, which is there.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """
-    Store the memories of an `agentdb export`: all of them or, if anything is wrong with the file, nothing.
+    Store what an `agentdb export` holds: all of it or, if anything is wrong with the file, nothing.
 
     What is there already stays as it is, so importing again changes nothing.
     """
@@ -85,36 +110,45 @@ def import_(
 
         print_json(done._asdict())
     else:
-        typer.echo(f"imported {done.memories:,} memories; {done.known:,} were there already")
+        typer.echo(f"imported {_named(done.rows)}; {sum(done.known.values()):,} were there already")
 
 
-async def _export(agent: str | None, file: BinaryIO) -> int:
+async def _export(agent: str | None, sealed: Sealed | None, file: BinaryIO) -> dict[str, int]:
     from agentdb import PrismaAgentClient
     from agentdb.cli.bar import Bar
 
-    count = -2  # the first line and the last are no memories
+    rows: dict[str, int] = {}
+
+    def show(done: Mapping[str, int]) -> None:
+        rows.update(done)
+        if (count := sum(done.values())) >= _SHOWN_EVERY:
+            bar.show(f"{count:,} rows", count, 0)
+
     async with PrismaAgentClient() as client:
         with Bar() as bar, _damage_fails():
-            async for line in client.memories.export_lines(agent):
+            async for line in client.export_lines(agent, sealed=sealed, progress=show):
                 file.write(line.encode() + b"\n")
-                count += 1
-                if count > 0 and count % _SHOWN_EVERY == 0:
-                    bar.show(f"{count:,} memories", count, 0)
         file.flush()
-    return count
+    return rows
 
 
-async def _import(stream: BinaryIO, agent: str | None, expected: int) -> Imported:
+async def _import(stream: BinaryIO, agent: str | None, expected: int) -> Restored:
     from agentdb import PrismaAgentClient
     from agentdb.cli.bar import Bar
 
-    def show(done: int) -> None:
-        if done >= _SHOWN_EVERY:
-            bar.show("memories" if expected else f"{done:,} memories", done, expected)
+    def show(done: Mapping[str, int]) -> None:
+        if (count := sum(done.values())) >= _SHOWN_EVERY:
+            bar.show("rows" if expected else f"{count:,} rows", count, expected)
 
     async with PrismaAgentClient() as client:
         with Bar() as bar, _damage_fails():
-            return await client.memories.import_lines(_lines(stream), agent_id=agent, progress=show)
+            return await client.import_lines(_lines(stream), agent_id=agent, progress=show)
+
+
+def _named(rows: Mapping[str, int]) -> str:
+    """Return how many rows there are, in words."""
+    parts = [f"{rows[table]:,} {name}" for table, name in _NAMES.items() if rows.get(table)]
+    return ", ".join(parts) or "nothing"
 
 
 def _lines(stream: BinaryIO) -> Iterator[str]:
@@ -131,14 +165,15 @@ def _lines(stream: BinaryIO) -> Iterator[str]:
 
 
 def _expected(stream: BinaryIO) -> int:
-    """Return how many memories the last line of a file tells of; 0 if it tells nothing, or cannot be read ahead."""
+    """Return how many rows the last line of a file tells of; 0 if it tells nothing, or cannot be read ahead."""
     import json
 
     try:
         end = stream.seek(0, os.SEEK_END)
         stream.seek(max(0, end - _TAIL_BYTES))
         last = stream.read().splitlines()[-1]
-        return int(json.loads(last)["memories"])
+        trailer = json.loads(last)
+        return int(trailer["rows"] if "rows" in trailer else trailer["memories"])
     except (OSError, ValueError, LookupError, TypeError):
         return 0
     finally:
@@ -165,15 +200,15 @@ def _interruptible() -> Iterator[None]:
 
 @contextmanager
 def _damage_fails() -> Iterator[None]:
-    """End with 1 when a memory or a line cannot be taken; that is no wrong use."""
+    """End with 1 when a row or a line cannot be taken; that is no wrong use."""
     from agentdb.errors import InvalidInputError
 
     try:
         yield
     except InvalidInputError as error:
-        if error.field == "agent_id":
+        if error.field in ("agent_id", "sealed"):
             raise
-        typer.echo(f"agentdb: {error}", err=True)
+        say(f"agentdb: {error}", err=True)
         raise typer.Exit(1) from error
 
 
@@ -182,7 +217,7 @@ def _failing_in_words(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        typer.echo(f"agentdb: {path}: {error.strerror or error}", err=True)
+        say(f"agentdb: {path}: {error.strerror or error}", err=True)
         raise typer.Exit(1) from error
 
 

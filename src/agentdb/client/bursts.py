@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import Context
 from typing import Generic, TypeAlias, TypeVar
 
-__all__ = ["Bursts"]
+__all__ = ["Alone", "Bursts"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -143,6 +143,25 @@ class Bursts(Generic[Item, Result]):
                 raised.add(id(outcome))
             if not waiting.done():
                 waiting.set_result(outcome)
+
+
+class Alone(Generic[Item, Result]):
+    """
+    Sends each item by itself, within its caller's task: for where every call has to be told apart. Put in as `Bursts`.
+
+    Args:
+        send: As that of `Bursts`.
+    """
+
+    def __init__(self, send: Callable[[list[Item]], Awaitable[Sequence[Result | BaseException]]]) -> None:
+        self._send = send
+
+    async def put(self, item: Item) -> Result:
+        """Send *item* and return its result."""
+        (outcome,) = await self._send([item])
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
 
 class _Lane(Generic[Item, Result]):

@@ -3,33 +3,43 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from agentdb.client.access.driver import watched_driver
+from agentdb.client.access.log import AccessLog
 from agentdb.client.agents import Agents
+from agentdb.client.archive.transfer import Archive
 from agentdb.client.database import Database
+from agentdb.client.erasure.erasing import Erasure
 from agentdb.client.execution.payloads import Payloads, Redact
 from agentdb.client.executions import Executions
 from agentdb.client.gathering import Gathering
-from agentdb.client.memories import Memories, OnDuplicate, SearchOptions
+from agentdb.client.memories import Memories, OnDuplicate, SealedAs, SearchOptions
 from agentdb.client.memory.embedding import Embedding
 from agentdb.client.metrics import Metrics
 from agentdb.client.patterns import Patterns
 from agentdb.client.prices import Prices
+from agentdb.client.rotation import KeyRotation
 from agentdb.client.tools import Tools
-from agentdb.config import Settings, check_organization_id
+from agentdb.config import Settings, check_encryption, check_organization_id
 from agentdb.errors import ConfigurationError, InvalidInputError
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from agentdb.client.archive.transfer import Restored, Tally
+    from agentdb.client.erasure.erasing import Progress
+    from agentdb.client.erasure.scope import Erased
     from agentdb.client.memory.embedder import Embedder
     from agentdb.client.prisma import Prisma
+    from agentdb.client.rotation import Rotated
     from agentdb.models import (
         Agent,
         AgentConfig,
+        Audit,
         Execution,
         HealthReport,
         LearningPattern,
@@ -69,9 +79,11 @@ class PrismaAgentClient:
         metrics: What they measured.
         patterns: What they learned.
         prices: What the tokens of language models cost.
+        access_log: Who did what.
 
     Raises:
-        ConfigurationError: ORGANIZATION_ID is missing, or a variable or the URL cannot be read.
+        ConfigurationError: ORGANIZATION_ID is missing, a variable or the URL cannot be read, or AGENTDB_ENCRYPT is
+            set and there is no key.
         InvalidInputError: The organization's id is none, or *settings* are none.
     """
 
@@ -93,6 +105,7 @@ class PrismaAgentClient:
             url = database_url or settings.database_url
             settings = replace(settings, database_url=url, organization_id=check_organization_id(organization_id))
         _check_url(settings.database_url)
+        check_encryption(settings)
         self._database = Database(settings)
         self.embedder = embedder
         self.redact = redact
@@ -118,6 +131,7 @@ class PrismaAgentClient:
         self._transaction = transaction
         self._pool: Pool | None = None
         self._driver: Driver
+        self._watched: tuple[Driver, Driver] | None = None
         self._prisma: tuple[Driver, Prisma] | None = None
         self.agents = Agents(self)
         self.memories = Memories(self)
@@ -126,6 +140,7 @@ class PrismaAgentClient:
         self.metrics = Metrics(self)
         self.patterns = Patterns(self)
         self.prices = Prices(self)
+        self.access_log = AccessLog(self)
         return self
 
     def __repr__(self) -> str:
@@ -143,7 +158,8 @@ class PrismaAgentClient:
             ConnectionFailedError: The server cannot be reached, or refused the role.
             MigrationError: The database is not migrated, or is newer than this version.
             ConfigurationError: The URL is malformed; there is none and the embedded server is not installed; or
-                row-level security does not bind the role and AGENTDB_REQUIRE_RLS is set.
+                row-level security does not keep organizations apart and AGENTDB_REQUIRE_RLS is set, or the URL rules
+                TLS out and AGENTDB_REQUIRE_TLS is.
             NotConnectedError: It is open in another event loop.
         """
         if self._transaction is None:
@@ -190,7 +206,7 @@ class PrismaAgentClient:
 
         Its Prisma calls and SQL take part. A transaction of a transaction is a savepoint.
         """
-        async with self.driver.transaction() as transaction:
+        async with self.inner_driver.transaction() as transaction:
             yield copy.copy(self)._bind(self.organization_id, transaction)
 
     # What makes embeddings, and what calls gather.
@@ -269,9 +285,19 @@ class PrismaAgentClient:
         """
         The way to the database for SQL of your own, which row-level security alone binds to the organization.
 
+        Each statement is an operation of the access log.
+
         Raises:
             NotConnectedError: The client is not open.
         """
+        inner = self.inner_driver
+        if self._watched is None or self._watched[0] is not inner:
+            self._watched = inner, watched_driver(self, inner)
+        return self._watched[1]
+
+    @property
+    def inner_driver(self) -> Driver:
+        """The same for what is part of an operation already, and tells of it itself."""
         if self._transaction is not None:
             return self._transaction
         pool = self._database.pool
@@ -299,10 +325,10 @@ class PrismaAgentClient:
         """
         from agentdb.client.prisma import scoped_prisma  # a third of a second, so only for those who use it
 
-        driver = self.driver
+        driver = self.inner_driver
         if self._prisma is None or self._prisma[0] is not driver:
             schema = self._database.pool.options.schema
-            self._prisma = driver, scoped_prisma(driver, self.organization_id, schema_name=schema)
+            self._prisma = driver, scoped_prisma(driver, self.organization_id, schema_name=schema, client=self)
         return self._prisma[1]
 
     def sees_rows_of(self, other: PrismaAgentClient) -> bool:
@@ -320,7 +346,73 @@ class PrismaAgentClient:
         Raises:
             NotConnectedError: The client is not open.
         """
-        return await self._database.health(self.driver, self.organization_id, self.gathering.recording)
+        return await self._database.health(self.inner_driver, self.organization_id, self.gathering)
+
+    @property
+    def keeps_access_log(self) -> bool:
+        """Whether operations are entered in the table `access_log`."""
+        return self._database.settings.access_log
+
+    @property
+    def namespace(self) -> str | None:
+        """The database, and its schema if the URL names one: "agents" or "agents|public"; None while it is not open."""
+        return self._database.namespace
+
+    async def verify_access_log(
+        self, expected_head: str | None = None, progress: Callable[[int], object] | None = None
+    ) -> Audit:
+        """Say whether the access log is what it was; see `AccessLog.verify`."""
+        return await self.access_log.verify(expected_head, progress=progress)
+
+    # All tables at once.
+
+    async def erase(
+        self,
+        *,
+        agent_id: str | None = None,
+        subject: str | None = None,
+        key: str = "subject",
+        organization: bool = False,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> Erased:
+        """Erase an agent, what is about a person, or all of this organization; see `Erasure.erase`."""
+        return await Erasure(self).erase(
+            agent_id=agent_id, subject=subject, key=key, organization=organization, dry_run=dry_run, progress=progress
+        )
+
+    async def residue(self, *, agent_id: str | None = None, subject: str | None = None) -> dict[str, int]:
+        """Return where an agent's id, or a subject's text, still stands; see `ResidueScan.residue`."""
+        return await Erasure(self).residue(agent_id=agent_id, subject=subject)
+
+    def export_lines(
+        self, agent_id: str | None = None, *, sealed: SealedAs | None = None, progress: Tally | None = None
+    ) -> AsyncGenerator[str, None]:
+        """Yield an agent, or all of this organization, as lines of text; see `Archive.export_lines`."""
+        return Archive(self).export_lines(agent_id, sealed=sealed, progress=progress)
+
+    async def import_lines(
+        self,
+        lines: AsyncIterable[str] | Iterable[str],
+        *,
+        agent_id: str | None = None,
+        progress: Tally | None = None,
+    ) -> Restored:
+        """Store what `export_lines` yielded; see `Archive.import_lines`."""
+        return await Archive(self).import_lines(lines, agent_id=agent_id, progress=progress)
+
+    async def rotate_keys(
+        self,
+        *,
+        batch_size: int = 500,
+        encrypt_plain: bool = False,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> Rotated:
+        """Seal with the newest key what another one has sealed; see `KeyRotation.rotate`."""
+        return await KeyRotation(self).rotate(
+            batch_size=batch_size, encrypt_plain=encrypt_plain, dry_run=dry_run, progress=progress
+        )
 
     # The same by flat names: one line each.
 

@@ -8,18 +8,20 @@ import os
 import sys
 import time
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
+from agentdb.client.walls import look_at_walls
 from agentdb.errors import ConfigurationError, NotConnectedError
-from agentdb.models import HealthReport, PoolHealth, RecordingHealth
+from agentdb.models import HealthReport, PoolHealth
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from agentdb.client.gathering import Gathering
+    from agentdb.client.walls import Walls
     from agentdb.config import Settings
     from agentdb.postgres.driver import Driver
     from agentdb.postgres.pool import Pool
@@ -44,20 +46,17 @@ TABLES: Final = (
     "learning_pattern_changes",
     "learning_outcomes",
     "model_prices",
+    "access_log",
 )
 """Every table, each of which has an organization in every row."""
 
-_FACTS: Final = f"""
-SELECT current_user::text AS role, current_setting('server_version') AS server_version,
-    (SELECT bool_and(row_security_active(name)) FROM unnest(ARRAY{[*TABLES]}) AS name) AS is_bound,
-    coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false) AS tls,
-    coalesce((SELECT max(migration_name) FROM _prisma_migrations
-        WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL AND strpos(migration_name, '_agentdb_') > 0), '')
-        AS schema_version
-"""
-_NOT_BOUND: Final = (
-    "agentdb is connected as role {role!r}, which row-level security does not bind (it is superuser, owns the tables "
-    "or has BYPASSRLS): only the client keeps organizations apart. Connect as a member of agentdb_app."
+_NOT_APART: Final = (
+    "Only the client keeps organizations apart: {gap}. Connect as a login role that is only a member of agentdb_app; "
+    "`agentdb doctor` says more."
+)
+_NOT_ENCRYPTED: Final = (
+    "The connection to {address} is not encrypted: whoever is on the way reads and changes all that is stored. Add "
+    "sslmode=verify-full and sslrootcert=FILE to DATABASE_URL; AGENTDB_REQUIRE_TLS=1 refuses to go on without."
 )
 
 _ELSEWHERE: Final = (
@@ -80,15 +79,6 @@ def _forget_inherited() -> None:
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
     os.register_at_fork(after_in_child=_forget_inherited)
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    role: str
-    server_version: str
-    is_bound: bool
-    tls: bool
-    schema_version: str
 
 
 class Database:
@@ -169,6 +159,8 @@ class Database:
                 await asyncio.gather(*flushes)
         except TimeoutError:
             logger.warning("some of what had gathered could not be written before the client was closed")
+        for gathering in self.gatherings.values():
+            gathering.access_log.give_up()
         recordings = [gathering.recording for gathering in self.gatherings.values()]
         steps, ends = (sum(getattr(each, name) for each in recordings) for name in ("waiting_steps", "unwritten_ends"))
         if steps or ends:
@@ -201,23 +193,36 @@ class Database:
         """Where the database is: equal for those that are the same one."""
         return self.settings.database_url, self.settings.data_dir
 
-    async def health(self, driver: Driver, organization_id: str, recording: RecordingHealth) -> HealthReport:
+    @property
+    def namespace(self) -> str | None:
+        """The database and its schema, as OpenTelemetry names them; None while it is not open."""
+        if self._pool is None:
+            return None
+        options = self._pool.options
+        return "|".join(filter(None, (options.database, options.schema))) or None
+
+    async def health(self, driver: Driver, organization_id: str, gathering: Gathering) -> HealthReport:
         """Return how the database and the way to it are; one round trip, which is timed."""
         started = time.perf_counter()
-        facts = await _facts(driver)
+        walls = await look_at_walls(driver, TABLES)
         latency_ms = (time.perf_counter() - started) * 1000
-        stats = self.pool.stats
+        stats, tls = self.pool.stats, self.pool.tls
         return HealthReport(
-            status="ok" if facts.is_bound else "degraded",
-            server_version=facts.server_version,
-            schema_version=facts.schema_version,
+            status="ok" if walls.stand else "degraded",
+            server_version=walls.server_version,
+            schema_version=walls.schema_version,
             organization_id=organization_id,
-            role=facts.role,
-            tenancy="row-level-security" if facts.is_bound else "application-only",
-            tls=facts.tls,
+            role=walls.role,
+            tenancy="row-level-security" if walls.stand else "application-only",
+            unguarded_tables=walls.unguarded,
+            tls=tls is not None,
+            tls_version=tls.version if tls else None,
+            tls_cipher=tls.cipher if tls else None,
+            encryption_key=next(iter(self.settings.encryption_keys), None),
             latency_ms=latency_ms,
             pool=PoolHealth(size=stats.limit, idle=stats.idle, in_use=stats.in_use, waiting=stats.waiting),
-            recording=recording,
+            recording=gathering.recording,
+            access_log=gathering.access_log_health,
         )
 
     def _enter_loop(self) -> None:
@@ -252,7 +257,8 @@ class Database:
         try:
             driver = pool.driver()
             await migrate.check(driver)
-            self._refuse_unbound(await _facts(driver))
+            self._refuse_gaps(await look_at_walls(driver, TABLES))
+            _warn_unencrypted(pool)
         except BaseException:
             await pool.close()
             raise
@@ -262,7 +268,7 @@ class Database:
         from agentdb.postgres.url import parse_url
 
         settings = self.settings
-        options = parse_url(settings.database_url or await self._embedded_url())
+        options = parse_url(settings.database_url or await self._embedded_url(), require_tls=settings.require_tls)
         if settings.pool_size is not None:
             options = replace(options, connection_limit=settings.pool_size)
         if settings.pool_timeout_seconds is not None:
@@ -282,16 +288,20 @@ class Database:
             )
         return server.url
 
-    def _refuse_unbound(self, facts: _Facts) -> None:
-        if facts.is_bound:
+    def _refuse_gaps(self, walls: Walls) -> None:
+        if walls.stand:
             return
-        text = _NOT_BOUND.format(role=facts.role)
+        text = _NOT_APART.format(gap=walls.gap)
         if self.settings.require_rls:
             raise ConfigurationError("DATABASE_URL", f"{text} AGENTDB_REQUIRE_RLS refuses to go on.")
-        logger.warning("row-level security does not bind the role", extra={"role": facts.role})
+        logger.warning("row-level security does not keep organizations apart", extra={"gap": walls.gap})
         warnings.warn(text, stacklevel=2)
 
 
-async def _facts(driver: Driver) -> _Facts:
-    (row,) = await driver.fetch(_FACTS)
-    return _Facts(**dict(row.items()))
+def _warn_unencrypted(pool: Pool) -> None:
+    """Warn of a way to the database that leaves the machine unencrypted."""
+    options = pool.options
+    if options.is_local or pool.tls is not None:
+        return
+    logger.warning("the connection is not encrypted", extra={"address": options.address})
+    warnings.warn(_NOT_ENCRYPTED.format(address=options.address), stacklevel=2)

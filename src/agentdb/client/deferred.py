@@ -47,7 +47,8 @@ class Deferred:
             await self.settled()
             return
         self._stop_waiting()
-        self._task = task = asyncio.get_running_loop().create_task(self._run())
+        # What the caller is part of, an execution or an operation, the work is not.
+        self._task = task = asyncio.get_running_loop().create_task(self._run(), context=Context())
         try:
             await task
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agentdb.client.memory.search import MemorySearch, Order, SearchOptions
 from agentdb.client.memory.store import MemoryChanges, MemoryStore, OnDuplicate
-from agentdb.client.memory.transfer import Imported, MemoryTransfer
+from agentdb.client.memory.transfer import Imported, MemoryTransfer, SealedAs
 from agentdb.client.memory.upkeep import MemoryUpkeep, Progress, Reembedded, Swept
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Order",
     "Progress",
     "Reembedded",
+    "SealedAs",
     "SearchOptions",
     "Swept",
 ]

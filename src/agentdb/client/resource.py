@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
+from agentdb.client.access.methods import watch_methods
+from agentdb.client.access.operations import Operation, running_operation
 from agentdb.client.queries import load_queries
 from agentdb.errors import (
     AgentDBError,
@@ -81,7 +83,20 @@ class Resource:
 
     Every statement goes through `_fetch`, which binds the client's organization as $1. Row-level security is the second
     wall behind it.
+
+    Each public method that awaits is an operation of the access log, named after the family and itself. A statement
+    that writes takes its entry along.
+
+    Attributes:
+        family: What operations of this class are named after; the class's own name if it says nothing else.
     """
+
+    family: ClassVar[str]
+
+    def __init_subclass__(cls, *, family: str | None = None, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.family = family or cls.__name__.lower()
+        watch_methods(cls)
 
     def __init__(self, client: PrismaAgentClient) -> None:
         self._client = client
@@ -89,25 +104,51 @@ class Resource:
     async def _fetch(self, sql: str, *arguments: object, **named: str | None) -> list[Record]:
         """Run *sql* with the organization as $1, then *arguments*; *named* says what a missing row would be called."""
         client = self._client
+        operation = self._operation()
+        entry = None if operation is None else operation.statement(sql)
+        if entry is not None:
+            sql, arguments = entry.sql, (*arguments, *entry.arguments)
         try:
-            rows: list[Record] = await client.driver.fetch(sql, (client.organization_id, *arguments))
+            rows: list[Record] = await client.inner_driver.fetch(sql, (client.organization_id, *arguments))
         except DatabaseError as error:
             ours = refusal(error, named)
             if ours is None:
                 raise
             raise ours from error
+        if entry is not None:
+            entry.has_been_written()
         return rows
 
     async def _execute(self, sql: str, *arguments: object, **named: str | None) -> int:
         """Like `_fetch`, for a statement that returns no rows; return how many it touched."""
         client = self._client
+        operation = self._operation()
+        entry = None if operation is None else operation.statement(sql, counts=True)
+        count: int
         try:
-            return await client.driver.execute(sql, (client.organization_id, *arguments))
+            if entry is None:
+                count = await client.inner_driver.execute(sql, (client.organization_id, *arguments))
+            else:
+                ((count,),) = await client.inner_driver.fetch(
+                    entry.sql, (client.organization_id, *arguments, *entry.arguments)
+                )
+                entry.has_been_written()
         except DatabaseError as error:
             ours = refusal(error, named)
             if ours is None:
                 raise
             raise ours from error
+        if operation is not None:
+            operation.count(count)
+        return count
+
+    def _operation(self) -> Operation | None:
+        """Return the operation that a statement is part of."""
+        operation = running_operation(self._client)
+        if operation is None and self._client.keeps_access_log:
+            # What was put off when its call ended, as the end of an execution that could not be written at once.
+            return Operation(self._client, f"{self.family}.later")
+        return operation
 
     async def _retried(self, send: Callable[[], Awaitable[T]]) -> T:
         """Await what *send* returns, again if it collided with another transaction."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import builtins
 import re
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from agentdb.client.execution.journal import write_steps
 from agentdb.client.queries import load_queries
+from agentdb.client.sealing import Seals, sealing_of, seals_of
 from agentdb.client.tool.calls import ToolCalls, checked_names, refuse_unknown
 from agentdb.client.tool.schemas import SchemaStyle, tool_schemas
+from agentdb.client.tool.sealing import known_lookups, offer_values, open_tool, open_version, sealed_tool
 from agentdb.errors import InvalidInputError, NotFoundError
 from agentdb.ids import uuid7_text
 from agentdb.models import Tool, ToolDefinition, ToolVersion, from_row
-from agentdb.validation import check_flag, check_iterable, check_json, check_limit, check_text, json_text, parse_json
+from agentdb.validation import check_flag, check_iterable, check_json, check_limit, check_text, json_text
 
 if TYPE_CHECKING:
     from agentdb.postgres.driver import Record
@@ -26,6 +28,19 @@ _MAX_QUERY_CHARACTERS: Final = 10_000
 # lookupWord, HTTPServer: where a new word begins within one
 _CAMEL_CASE: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WORD: Final = re.compile(r"[^\W_]+")
+
+
+class _Offer(NamedTuple):
+    """A tool that is registered; its parameters are canonical JSON."""
+
+    name: str
+    description: str
+    parameters: str
+
+    def values(self, seals: Seals | None) -> dict[str, Any]:
+        """Return it as its JSON object in the fragment `offered`."""
+        values = offer_values(self.name, self.parameters, seals)
+        return {"id": uuid7_text(), "name": self.name, "description": self.description, **values}
 
 
 class Tools(ToolCalls):
@@ -42,6 +57,9 @@ class Tools(ToolCalls):
         """
         Insert a tool, or update the one of that name; in one round trip. One that was deprecated is active again.
 
+        Where parameters are encrypted it takes two round trips, and a third one where they stand there as plain text,
+        which is sealed first.
+
         Args:
             name: 1 to 255 characters, unique in the organization.
             description: At most 100,000 characters.
@@ -53,20 +71,17 @@ class Tools(ToolCalls):
             InvalidInputError: An argument does not fit.
         """
         owner = None if owner_agent_id is None else check_text(owner_agent_id, "owner_agent_id")
-        rows = await self._fetch(
-            _SQL["register"],
-            uuid7_text(),
+        offer = _Offer(
             check_text(name, "name"),
             check_text(description, "description", at_least=0, at_most=100_000),
             _schema(parameters),
-            owner,
-            agent=owner,
         )
-        return _tool(rows[0])
+        return (await self._register("register", owner, [offer]))[0]
 
     async def register_all(self, owner_agent_id: str, definitions: Iterable[ToolDefinition]) -> builtins.list[Tool]:
         """
-        Register all the methods that an agent offers as tools, in one round trip; agents do it at `initialize`.
+        Register all the methods that an agent offers as tools, in one round trip; agents do it at `initialize`. Where
+        parameters are encrypted it is more, as for `register`.
 
         Those that it offered before and does not any more are deprecated, not dropped: their calls stay. Tools that
         were registered by `register` are left alone. Many agents may do this at once, with the same tools, too: a tool
@@ -86,10 +101,28 @@ class Tools(ToolCalls):
         owner = check_text(owner_agent_id, "owner_agent_id")
         offered = _by_name(definitions)
         # Ids rise, so that everybody inserts in the order of names: whoever waits for one holds none that comes later.
-        rows = json_text([{"id": uuid7_text(), **offered[name].model_dump()} for name in sorted(offered)])
-        registered = await self._retried(lambda: self._fetch(_SQL["register_all"], owner, rows, agent=owner))
-        tools = {row["name"]: _tool(row) for row in registered}
+        offers = [
+            _Offer(name, offered[name].description, json_text(offered[name].parameters)) for name in sorted(offered)
+        ]
+        tools = {tool.name: tool for tool in await self._register("register_all", owner, offers)}
         return [tools[name] for name in offered]
+
+    async def _register(self, block: str, owner: str | None, offers: Sequence[_Offer]) -> builtins.list[Tool]:
+        sealing, seals = sealing_of(self._client, "tools"), seals_of(self._client)
+        if sealing is not None:
+            await self._seal_plain([offer.name for offer in offers], sealing)
+        rows = json_text([offer.values(sealing) for offer in offers])
+        lookups = [lookup for offer in offers for lookup in known_lookups(offer.name, offer.parameters, seals)]
+        registered = await self._retried(lambda: self._fetch(_SQL[block], owner, rows, lookups, agent=owner))
+        return [_tool(row, seals) for row in registered]
+
+    async def _seal_plain(self, names: Sequence[str], sealing: Seals) -> None:
+        """Seal the parameters of tools from before: the server compares no plain text with a sealed one."""
+        plain = await self._fetch(_SQL["plain"], names)
+        if plain:
+            sealed = [sealed_tool(row["name"], row["parameters"], sealing) for row in plain]
+            columns = ([row["name"] for row in plain], [row["parameters"] for row in plain], *zip(*sealed, strict=True))
+            await self._retried(lambda: self._execute(_SQL["seal_plain"], *columns))
 
     async def deprecate(self, name: str) -> Tool:
         """
@@ -103,7 +136,7 @@ class Tools(ToolCalls):
         rows = await self._fetch(_SQL["deprecate"], check_text(name, "name"))
         if not rows:
             raise NotFoundError("tool", name)
-        return _tool(rows[0])
+        return _tool(rows[0], seals_of(self._client))
 
     async def get(self, name: str) -> Tool:
         """
@@ -117,7 +150,7 @@ class Tools(ToolCalls):
         rows = await self._fetch(_SQL["get"], checked)
         if not rows:
             raise NotFoundError("tool", name)
-        return _tool(rows[0])
+        return _tool(rows[0], seals_of(self._client))
 
     async def versions(self, name: str) -> builtins.list[ToolVersion]:
         """
@@ -129,7 +162,8 @@ class Tools(ToolCalls):
         rows = await self._fetch(_SQL["versions"], check_text(name, "name"))
         if not rows:
             raise NotFoundError("tool", name)
-        return [from_row(ToolVersion, _parsed(row)) for row in rows if row["version"] is not None]
+        seals = seals_of(self._client)
+        return [_version(row, seals) for row in rows if row["version"] is not None]
 
     async def list(
         self, *, owner_agent_id: str | None = None, include_deprecated: bool = False, limit: int = 1000
@@ -145,7 +179,8 @@ class Tools(ToolCalls):
         owner = None if owner_agent_id is None else check_text(owner_agent_id, "owner_agent_id")
         deprecated, most = check_flag(include_deprecated, "include_deprecated"), check_limit(limit)
         await write_steps(self._client)
-        return [_tool(row) for row in await self._fetch(_SQL["list"], owner, deprecated, most)]
+        seals = seals_of(self._client)
+        return [_tool(row, seals) for row in await self._fetch(_SQL["list"], owner, deprecated, most)]
 
     async def search(self, query: str, limit: int = 10) -> builtins.list[Tool]:
         """
@@ -164,7 +199,8 @@ class Tools(ToolCalls):
         words = " ".join(_WORD.findall(_CAMEL_CASE.sub(" ", text)))
         if not words:
             return []
-        return [_tool(row) for row in await self._fetch(_SQL["search"], words, text.strip(), most)]
+        seals = seals_of(self._client)
+        return [_tool(row, seals) for row in await self._fetch(_SQL["search"], words, text.strip(), most)]
 
     async def schemas(
         self,
@@ -194,7 +230,8 @@ class Tools(ToolCalls):
         tool_schemas(style, [])  # refuses an unknown style before anything is asked for
         asked = None if names is None else checked_names(names)
         owner = None if owner_agent_id is None else check_text(owner_agent_id, "owner_agent_id")
-        found = {row["name"]: _tool(row) for row in await self._fetch(_SQL["catalogue"], asked, owner)}
+        seals = seals_of(self._client)
+        found = {row["name"]: _tool(row, seals) for row in await self._fetch(_SQL["catalogue"], asked, owner)}
         if asked is not None:
             refuse_unknown(asked, found)
         return tool_schemas(style, [found[name] for name in asked or found])
@@ -218,12 +255,13 @@ def _schema(parameters: Mapping[str, Any] | None) -> str:
     return check_json(dict(parameters or {}), "parameters")
 
 
-def _tool(record: Record) -> Tool:
-    return from_row(Tool, _parsed(record))
-
-
-def _parsed(record: Record) -> dict[str, Any]:
+def _tool(record: Record, seals: Seals) -> Tool:
     values = dict(record.items())
-    if values["parameters"] is not None:
-        values["parameters"] = parse_json(values["parameters"])
-    return values
+    open_tool(values, seals)
+    return from_row(Tool, values)
+
+
+def _version(record: Record, seals: Seals) -> ToolVersion:
+    values = dict(record.items())
+    open_version(values, seals)
+    return from_row(ToolVersion, values)

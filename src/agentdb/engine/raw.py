@@ -81,7 +81,8 @@ def _encoded(number: int, value: Any, convert: Convert | None) -> Any:
     try:
         return value if convert is None else convert(value)
     except (ArithmeticError, TypeError, ValueError) as error:
-        raise UnfitValueError(f"Argument ${number} does not fit its parameter: {error}") from error
+        reason = without_values(str(error))
+        raise UnfitValueError(f"Argument ${number} does not fit its parameter: {reason}") from None
 
 
 def _decoder(type_: PgType) -> Convert:

@@ -6,6 +6,7 @@ pydantic's `ValidationError`. What comes back from the database is frozen and bu
 again: a row that the database holds has passed its checks.
 """
 
+from agentdb.models.access import AccessEntry, AccessLogHealth, Audit
 from agentdb.models.agents import Agent, AgentCategory, AgentConfig, RetryPolicy
 from agentdb.models.base import from_row as from_row
 from agentdb.models.executions import (
@@ -24,10 +25,13 @@ from agentdb.models.patterns import Choice, Finding, LearningPattern, PatternCha
 from agentdb.models.tools import Tool, ToolDefinition, ToolOverview, ToolStats, ToolVersion
 
 __all__ = [
+    "AccessEntry",
+    "AccessLogHealth",
     "Agent",
     "AgentCategory",
     "AgentConfig",
     "AgentHealth",
+    "Audit",
     "Bucket",
     "Choice",
     "Execution",

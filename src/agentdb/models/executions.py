@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, Self
 
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from agentdb.models.base import Input, Row
 from agentdb.validation import Count
@@ -60,7 +60,8 @@ class TokenUsage(Input):
 
 class Execution(Row):
     """
-    One run of one task; *status* is "running", "completed", "failed", "cancelled" or "abandoned".
+    One run of one task; *status* is "running", "completed", "failed", "cancelled" or "abandoned". Its repr leaves out
+    what it worked on.
 
     Attributes:
         parent_id: The execution that called it.
@@ -75,13 +76,13 @@ class Execution(Row):
     agent_id: str
     parent_id: str | None
     kind: str | None
-    task: Any
-    result: Any
+    task: Any = Field(repr=False)
+    result: Any = Field(repr=False)
     settings: dict[str, Any]
     status: Literal["running", "completed", "failed", "cancelled", "abandoned"]
-    error: str | None
+    error: str | None = Field(repr=False)
     error_type: str | None
-    traceback: str | None
+    traceback: str | None = Field(repr=False)
     started_at: datetime
     finished_at: datetime | None
     usage: TokenUsage
@@ -96,7 +97,8 @@ class Execution(Row):
 
 class Step(Row):
     """
-    Something that happened in an execution, or a call of a tool outside of one; it is never changed.
+    Something that happened in an execution, or a call of a tool outside of one; it is never changed. Its repr leaves out
+    *message* and *data*.
 
     Attributes:
         agent_id: Who did it; of a tool's call, who called.
@@ -117,9 +119,9 @@ class Step(Row):
     name: str
     success: bool | None
     duration_ms: float | None
-    message: str | None
+    message: str | None = Field(repr=False)
     error_type: str | None
-    data: dict[str, Any]
+    data: dict[str, Any] = Field(repr=False)
     at: datetime
 
 

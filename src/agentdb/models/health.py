@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from agentdb.models.access import AccessLogHealth
 from agentdb.models.base import Row
 from agentdb.models.executions import ExecutionStats
 
@@ -46,11 +47,16 @@ class HealthReport(Row):
     How the database and the way to it are.
 
     Attributes:
-        status: "ok", or "degraded" when row-level security does not bind the role.
+        status: "ok", or "degraded" when row-level security does not keep organizations apart.
         server_version: PostgreSQL's, for example "18.6".
         schema_version: The newest of agentdb's migrations that was applied.
-        tenancy: "row-level-security" or "application-only" (the role is superuser, owner or BYPASSRLS).
-        tls: Whether the connection is encrypted.
+        tenancy: "row-level-security", or "application-only": the role is superuser, owner or BYPASSRLS, or a table is
+            unguarded.
+        unguarded_tables: Tables whose row-level security is off, or whose policies are not those of the migrations.
+        tls: Whether the connections of this process are encrypted; through a pooler, as far as the pooler.
+        tls_version: Of the protocol, for example "TLSv1.3"; None without TLS.
+        tls_cipher: For example "TLS_AES_256_GCM_SHA384"; None without TLS.
+        encryption_key: The id of the key that encrypts what is sensitive; None: there is none, it is plain text.
         latency_ms: One round trip, in milliseconds.
     """
 
@@ -60,10 +66,15 @@ class HealthReport(Row):
     organization_id: str
     role: str
     tenancy: Literal["row-level-security", "application-only"]
+    unguarded_tables: list[str]
     tls: bool
+    tls_version: str | None
+    tls_cipher: str | None
+    encryption_key: str | None
     latency_ms: float
     pool: PoolHealth
     recording: RecordingHealth
+    access_log: AccessLogHealth
 
 
 class AgentHealth(Row):

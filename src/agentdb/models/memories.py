@@ -32,7 +32,10 @@ class MemoryEntry(Input):
         embedding: 1 to 16,000 numbers, not all zero as 32-bit floats: a sequence or a one-dimensional array.
         embedding_model: What made the embedding, 1 to 255 characters; None: the client's embedder, else "unnamed".
         visibility: "agent": found by its agent alone; "organization": by every agent of the organization.
-        sensitive: Marks a memory as sensitive. A mark and no more: its content is stored as plain text.
+        sensitive: Content and metadata are encrypted, where the client has a key (AGENTDB_ENCRYPTION_KEYS); they are
+            plain text where it has none. What is encrypted is found by its vector, its age, its importance and by
+            equality of its metadata, not by words, and it has no vector unless *embedding* or AGENTDB_EMBED_SENSITIVE
+            gives it one: a vector tells of the text that it was made of.
         pinned: Marks a memory that neither fades nor is evicted.
         expires_at: From then on it is never read again; a naive time is taken as UTC. None: never.
         occurred_at: When what it tells of happened; a naive time is taken as UTC. None: now.

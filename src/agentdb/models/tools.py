@@ -33,7 +33,7 @@ class ToolDefinition(Input):
 
     name: Name
     description: Description = ""
-    parameters: JsonObject = Field(default_factory=dict)
+    parameters: JsonObject = Field(default_factory=dict, repr=False)
 
 
 class Tool(Row):
@@ -53,7 +53,7 @@ class Tool(Row):
     name: str
     version: int
     description: str
-    parameters: dict[str, Any]
+    parameters: dict[str, Any] = Field(repr=False)
     status: Literal["active", "deprecated"]
     owner_agent_id: str | None
     calls: int
@@ -70,7 +70,7 @@ class ToolVersion(Row):
     name: str
     version: int
     description: str
-    parameters: dict[str, Any]
+    parameters: dict[str, Any] = Field(repr=False)
     created_at: datetime
 
 

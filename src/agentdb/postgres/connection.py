@@ -258,7 +258,8 @@ class Connection:
         except Exception as error:
             if error is source.error or is_known(error):
                 raise
-            raise InvalidArgumentError(f"A record does not fit the columns: {str(error)[:200]}.") from error
+            reason = without_values(str(error))[:200]
+            raise InvalidArgumentError(f"A record does not fit the columns: {reason}.") from None  # it may quote values
         self.is_unsynced = False
         return _row_count(tag)
 

@@ -2,7 +2,9 @@
 The one place where the database library's exceptions become ours.
 
 Every exception that asyncpg, the socket or TLS can raise passes `translate` once, `from` the original. What a program
-decides on is the class and the SQLSTATE; the text never holds a password or an argument's value.
+decides on is the class and the SQLSTATE; the text never holds a password or an argument's value. Nor does the text of
+the original, which a traceback prints with ours: what it quotes of arguments and rows is taken out of it, and DETAIL is
+an attribute of ours alone. What the server says of SQL of the caller's own is left as it is.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from agentdb.errors import (
     InvalidArgumentError,
     QueryTimeoutError,
     TransactionConflictError,
+    without_values,
 )
+from agentdb.postgres.tls import tls_failure
 from agentdb.postgres.url import ConnectionOptions
 
 __all__ = ["is_cancellation", "is_changed_result", "is_known", "is_lost_connection", "translate", "translate_connect"]
@@ -46,6 +50,8 @@ _BY_CLASS: Final[dict[str, type[DatabaseError]]] = {"08": ConnectionFailedError,
 # Trying again cannot help: the password is wrong, the role may not, the database is gone.
 _LASTING: Final = ("28", "57P04", "3D000")
 _LONGEST_TEXT: Final = 600  # a server quotes a bad value whole, however long it is
+# How the database library says that the server answered no to the request for TLS.
+_NO_TLS: Final = "rejected SSL upgrade"
 _ROW_SECURITY_HINT: Final = (
     "COPY cannot load a table that row-level security binds this role on; use INSERT … SELECT … FROM unnest(…)."
 )
@@ -85,10 +91,16 @@ def translate_connect(error: BaseException, options: ConnectionOptions) -> Agent
     """Return our error for a failure to connect, or None when it is not the database's."""
     if isinstance(error, AgentDBError):
         return error
+    if isinstance(error, asyncpg.ConnectionDoesNotExistError) and isinstance(error.__cause__, ssl.SSLError):
+        error = error.__cause__  # with TLS 1.3 a certificate is refused once the client believes to be connected
     place = f"PostgreSQL at {options.address} ({options.variable})"
     sqlstate = _sqlstate(error)
     if sqlstate is not None and sqlstate.startswith("28"):
-        reason = f"the server refused role {options.user!r}: {_server_text(error)}. Check the user name and password"
+        text = _server_text(error)
+        reason = f"the server refused role {options.user!r}: {text}. {_why_refused(text)}"
+    elif isinstance(error, asyncpg.ConnectionDoesNotExistError) and options.ssl_cert:
+        # What the server says of a certificate is lost when it closes the connection before that was read.
+        reason = "the server closed it at once. It may have refused the certificate of this client: its log says why"
     elif sqlstate is not None:
         reason = _server_text(error)
     elif isinstance(error, TimeoutError):
@@ -98,10 +110,19 @@ def translate_connect(error: BaseException, options: ConnectionOptions) -> Agent
             else "no answer"
         )
     elif isinstance(error, ssl.SSLError):
-        words = getattr(error, "verify_message", None) or getattr(error, "reason", None) or "handshake error"
-        reason = f"TLS failed: {words}"
+        reason = tls_failure(error, options.host)
+    elif isinstance(error, OSError) and _NO_TLS in str(error):
+        reason = (
+            "the server offers no TLS, and the URL or AGENTDB_REQUIRE_TLS asks for it. Switch it on there: ssl = on, "
+            "with ssl_cert_file and ssl_key_file"
+        )
     elif isinstance(error, OSError):
         reason = f"{_reason(error)}. Is it running? Try `agentdb doctor`"
+    elif isinstance(error, asyncpg.ClientConfigurationError) and "root certificate" in str(error):
+        reason = (
+            f"sslmode={options.ssl_mode} needs the certificate of the server's authority. Name it as sslrootcert=FILE; "
+            "sslrootcert=system takes those that the system trusts"
+        )
     elif isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | ValueError):
         reason = str(error)
     else:
@@ -140,6 +161,15 @@ def is_cancellation(error: BaseException) -> bool:
     return isinstance(error, TimeoutError) or not isinstance(error, Exception)
 
 
+def _why_refused(text: str) -> str:
+    """Return what to do about the server's *text*, by which it refused a role."""
+    if "client certificate" in text:
+        return "Give one that it trusts as sslcert=FILE and sslkey=FILE"
+    if "no encryption" in text:
+        return "It may take encrypted connections only: use sslmode=require or more"
+    return "Check the user name and password"
+
+
 def _from_server(error: asyncpg.PostgresError) -> DatabaseError:
     sqlstate = _sqlstate(error) or "XX000"
     cls = _BY_SQLSTATE.get(sqlstate) or _BY_CLASS.get(sqlstate[:2]) or DatabaseError
@@ -149,10 +179,12 @@ def _from_server(error: asyncpg.PostgresError) -> DatabaseError:
         hint = _ROW_SECURITY_HINT
         text = f"{text}. {hint}"
     transient = cls is TransactionConflictError or (cls is ConnectionFailedError and not sqlstate.startswith(_LASTING))
+    # "Failing row contains (…)", "Key (…)=(…) already exists.": str() of the library's error would print it.
+    detail, error.detail = getattr(error, "detail", None), None
     return cls(
         text,
         sqlstate=sqlstate,
-        detail=getattr(error, "detail", None),
+        detail=detail,
         hint=hint,
         constraint=getattr(error, "constraint_name", None),
         table=getattr(error, "table_name", None),
@@ -176,9 +208,12 @@ def _from_argument(error: asyncpg.PostgresError | asyncpg.InterfaceError) -> Inv
     text = str(error)
     number = text.partition("query argument $")[2].partition(":")[0].partition(" ")[0]
     argument = int(number) if number.isdigit() else None
-    # The text quotes the value; its cause says only what is wrong, and names types.
-    reason = str(error.__cause__) if error.__cause__ is not None else text.partition(": ")[2]
-    return InvalidArgumentError(f"Argument ${number} does not fit its parameter: {reason[:200]}.", argument=argument)
+    # The text quotes the value; its cause says what is wrong, and may quote it too.
+    cause = error.__cause__
+    reason = without_values(str(cause) if cause is not None else text.partition(": ")[2])[:200]
+    ours = InvalidArgumentError(f"Argument ${number} does not fit its parameter: {reason}.", argument=argument)
+    error.args, error.__cause__, error.__suppress_context__ = ours.args, None, True
+    return ours
 
 
 def _sqlstate(error: BaseException) -> str | None:

@@ -26,6 +26,7 @@ from agentdb.postgres.driver import Driver
 from agentdb.postgres.failures import is_changed_result, translate
 from agentdb.postgres.session import PoolDriver
 from agentdb.postgres.stats import PoolStats, time_out
+from agentdb.postgres.tls import Tls, tls_of
 from agentdb.postgres.url import ConnectionOptions
 
 __all__ = ["Pool", "PoolStats"]
@@ -111,6 +112,12 @@ class Pool:
             waiting=len(self._waiters),
             oldest_lease_seconds=now - min(leases) if leases else None,
         )
+
+    @property
+    def tls(self) -> Tls | None:
+        """What encrypts its connections; None when one of those that are open now is not encrypted."""
+        found = [tls_of(connection.raw) for connection in self._connections]
+        return found[0] if found and None not in found else None
 
     async def open(self) -> None:
         """

@@ -11,6 +11,7 @@ import logging
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -26,8 +27,8 @@ DEFAULT_CONNECT_TIMEOUT_SECONDS = 5.0
 DEFAULT_STATEMENT_CACHE_SIZE = 256
 
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_TOLERANT_SSL_MODES = ("disable", "allow", "prefer")
 _SSL_ACCEPT = ("accept_invalid_certs", "strict")
-_LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _MASK = "***"
 
 
@@ -91,7 +92,7 @@ class ConnectionOptions:
     @property
     def is_local(self) -> bool:
         """Whether the server runs on this machine."""
-        return self.is_socket or self.host in _LOCAL_HOSTS
+        return self.is_socket or _is_loopback(self.host)
 
     @property
     def address(self) -> str:
@@ -99,6 +100,24 @@ class ConnectionOptions:
         if self.is_socket:
             return f"{self.host}/.s.PGSQL.{self.port}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def with_tls(self) -> ConnectionOptions:
+        """
+        Return these options so that nothing is sent unencrypted: allow and prefer become require.
+
+        A unix socket needs no TLS: what goes through it does not leave the machine.
+
+        Raises:
+            ConfigurationError: sslmode is disable.
+        """
+        if self.is_socket or self.ssl_mode not in _TOLERANT_SSL_MODES:
+            return self
+        if self.ssl_mode == "disable":
+            raise ConfigurationError(
+                self.variable,
+                "says sslmode=disable, and AGENTDB_REQUIRE_TLS refuses what is not encrypted. Use sslmode=verify-full.",
+            )
+        return replace(self, ssl_mode="require")
 
     def masked(self) -> str:
         """Return the URL for display: no password, no parameters."""
@@ -167,18 +186,29 @@ class ConnectionOptions:
         return {"dsn": f"postgresql://?{urlencode({'sslmode': self.ssl_mode} | given)}"}
 
 
-def parse_url(url: str, *, variable: str = "DATABASE_URL") -> ConnectionOptions:
+def parse_url(url: str, *, variable: str = "DATABASE_URL", require_tls: bool = False) -> ConnectionOptions:
     """
     Read a PostgreSQL URL in Prisma's dialect.
 
     Args:
         url: `postgresql://user:password@host:port/database?schema=…&sslmode=…`; special characters percent-encoded.
         variable: Where it came from; errors name it.
+        require_tls: Send nothing unencrypted, whatever the URL says; see `ConnectionOptions.with_tls`.
 
     Raises:
         ConfigurationError: Names the part that is wrong and what would be right; never shows the password.
     """
-    return _UrlReader(url.strip(), variable).read()
+    options = _UrlReader(url.strip(), variable).read()
+    return options.with_tls() if require_tls else options
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name: whatever it resolves to now, it may be another machine tomorrow
+        return False
 
 
 class _UrlReader:

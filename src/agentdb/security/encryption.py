@@ -70,11 +70,13 @@ class KeyRing:
 
     Attributes:
         newest: The id of the key that seals.
+        header: What begins every value that it seals, and no value that another one seals.
     """
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         self._roots = dict(keys)
         self.newest = next(iter(self._roots))
+        self.header = bytes((_FORMAT, len(self.newest))) + self.newest.encode()
         # Of the ring and not of the module: keys go when it goes.
         self._derived = lru_cache(maxsize=4096)(self._derive)
 
@@ -90,8 +92,7 @@ class KeyRing:
         """Return *value* sealed with the newest key, for *place* alone."""
         nonce = os.urandom(_NONCE_BYTES)
         key = self._derived(self.newest, place.organization_id).sealing
-        name = self.newest.encode()
-        return bytes((_FORMAT, len(name))) + name + nonce + key.encrypt(nonce, value, place.authenticated)
+        return self.header + nonce + key.encrypt(nonce, value, place.authenticated)
 
     def open(self, sealed: bytes, place: Place) -> bytes:
         """

@@ -10,7 +10,10 @@ import pytest
 from agentdb.cli.app import app
 from tests.integration.cli.conftest import Command
 
-COMMANDS = ["demo", "doctor", "embedded", "export", "import", "index", "migrate", "reembed", "stats", "sweep"]
+COMMANDS = [
+    "audit", "demo", "doctor", "embedded", "export", "import", "index",
+    "migrate", "reembed", "rotate-keys", "stats", "sweep",
+]  # fmt: skip
 UNREACHABLE = "postgresql://somebody:secret-word@127.0.0.1:1/nothing"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64encode
 
 import asyncpg
 import pytest
@@ -24,8 +25,13 @@ NAMES = [
     "migrations",
     "role",
     "row-level security",
+    "schema",
+    "encryption",
+    "access log",
     "vector indexes",
 ]
+
+KEYS = "k2:" + b64encode(bytes(range(32))).decode() + ",k1:" + b64encode(bytes(32)).decode()
 
 
 def _execute(url: str, *statements: str) -> None:
@@ -48,7 +54,7 @@ def _examine(agentdb: Command, url: str, **variables: str) -> Outcome:
 
 def test_all_is_well(database: Database, agentdb: Command) -> None:
     """One line per check, exit status 0."""
-    outcome = agentdb("doctor", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
+    outcome = agentdb("doctor", DATABASE_URL=database.url, ORGANIZATION_ID="acme", AGENTDB_ENCRYPTION_KEYS=KEYS)
 
     assert (outcome.status, outcome.err) == (0, "")
     lines = outcome.out.splitlines()
@@ -58,7 +64,9 @@ def test_all_is_well(database: Database, agentdb: Command) -> None:
 
 def test_json_for_programs(database: Database, agentdb: Command) -> None:
     """The same checks as JSON."""
-    assert _states(_examine(agentdb, database.url)) == dict.fromkeys(NAMES, "ok")
+    outcome = _examine(agentdb, database.url, AGENTDB_ENCRYPTION_KEYS=KEYS)
+
+    assert _states(outcome) == dict.fromkeys(NAMES, "ok")
 
 
 def test_a_blank_database(blank_database: Database, agentdb: Command) -> None:
@@ -98,7 +106,60 @@ def test_a_table_without_row_level_security(database: Database, agentdb: Command
     outcome = agentdb("doctor", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
 
     assert outcome.status == 1
-    assert "off on agent_memories" in outcome.out
+    assert "on agent_memories" in outcome.out
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP POLICY tenant_isolation ON agents",
+        "ALTER POLICY tenant_isolation ON agents USING (true)",
+        "ALTER POLICY tenant_isolation ON agents WITH CHECK (true)",
+        "CREATE POLICY more ON agents USING (true)",
+        "CREATE POLICY more ON agents FOR SELECT TO agentdb_app USING (id = 'a')",
+    ],
+)
+def test_a_policy_that_somebody_changed(statement: str, database: Database, agentdb: Command) -> None:
+    """Row-level security is on, and the table is open or closed all the same."""
+    _execute(database.admin_url, statement)
+
+    outcome = _examine(agentdb, database.url)
+
+    assert (outcome.status, _states(outcome)["row-level security"]) == (1, "failed")
+    assert "on agents" in outcome.out
+
+
+def test_further_restrictions_are_welcome(database: Database, agentdb: Command) -> None:
+    """A restrictive policy, and one for another role, open nothing."""
+    _execute(
+        database.admin_url,
+        "CREATE POLICY less ON agents AS RESTRICTIVE USING (id <> 'a')",
+        "CREATE POLICY more ON agents TO agentdb_owner USING (true)",
+    )
+
+    assert _states(_examine(agentdb, database.url))["row-level security"] == "ok"
+
+
+def test_a_schema_that_the_application_can_write_in(database: Database, agentdb: Command) -> None:
+    """The functions that run as the owner look there: a warning, with the statement that closes it."""
+    _execute(database.superuser_url, "GRANT CREATE ON SCHEMA public TO agentdb_app")
+
+    outcome = _examine(agentdb, database.url)
+
+    assert (outcome.status, _states(outcome)["schema"]) == (0, "warning")
+    remedy = next(check["remedy"] for check in json.loads(outcome.out)["checks"] if check["name"] == "schema")
+    _execute(database.superuser_url, remedy.removeprefix("As the owner: "))
+    assert _states(_examine(agentdb, database.url))["schema"] == "ok"
+
+
+def test_no_key(database: Database, agentdb: Command) -> None:
+    """Sensitive memories are plain text then: a warning. No key is ever printed."""
+    outcome = _examine(agentdb, database.url)
+    with_key = agentdb("doctor", DATABASE_URL=database.url, ORGANIZATION_ID="acme", AGENTDB_ENCRYPTION_KEYS=KEYS)
+
+    assert (outcome.status, _states(outcome)["encryption"]) == (0, "warning")
+    assert "with key k2; k1 can still be read" in with_key.out
+    assert not any(key.partition(":")[2] in with_key.out for key in KEYS.split(","))
 
 
 def test_an_index_whose_build_broke_off(database: Database, agentdb: Command) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 import os
@@ -18,10 +19,11 @@ from types import SimpleNamespace
 import asyncpg
 import pytest
 
-from agentdb import AgentConfig, MemoryEntry, PrismaAgentClient
+from agentdb import AgentConfig, MemoryEntry, PrismaAgentClient, Settings
 from agentdb.postgres.url import parse_url
 from tests.conftest import Database
 from tests.integration.cli.conftest import Command
+from tests.integration.client import everything
 
 pytestmark = pytest.mark.postgres
 
@@ -59,9 +61,9 @@ def test_out_and_in_by_a_file(filled: Database, agentdb: Command) -> None:
     first = agentdb("import", "memories.jsonl", ORGANIZATION_ID="other")
     again = agentdb("import", "memories.jsonl")
 
-    assert (out.status, out.out, out.err) == (0, "exported 3 memories to memories.jsonl\n", "")
-    assert (first.status, first.out, first.err) == (0, "imported 3 memories; 0 were there already\n", "")
-    assert (again.status, again.out) == (0, "imported 0 memories; 3 were there already\n")
+    assert (out.status, out.out, out.err) == (0, "exported 1 agents, 3 memories to memories.jsonl\n", "")
+    assert (first.status, first.out, first.err) == (0, "imported 1 agents, 3 memories; 0 were there already\n", "")
+    assert (again.status, again.out) == (0, "imported nothing; 4 were there already\n")
     assert contents(filled, "other") == contents(filled, "acme")
     assert Path("memories.jsonl").stat().st_mode & 0o777 == 0o600
     assert os.listdir() == ["memories.jsonl"]
@@ -73,8 +75,9 @@ def test_for_programs(filled: Database, agentdb: Command) -> None:
     back = agentdb("import", "memories.jsonl", "--json", ORGANIZATION_ID="other")
     both = agentdb("export", "--json")
 
-    assert json.loads(out.out) == {"memories": 3, "file": str(Path("memories.jsonl").resolve())}
-    assert json.loads(back.out) == {"memories": 3, "known": 0}
+    rows = {"agents": 1, "agent_memories": 3}
+    assert json.loads(out.out) == {"rows": rows, "file": str(Path("memories.jsonl").resolve())}
+    assert json.loads(back.out) == {"rows": rows, "known": {}}
     assert (both.status, both.out) == (2, "")
 
 
@@ -87,9 +90,9 @@ def test_by_stdout_and_stdin(
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(out.out.encode())))
     back = agentdb("import", "-", ORGANIZATION_ID="other")
 
-    assert (out.status, out.err) == (0, "exported 3 memories\n")
-    assert [bool(json.loads(line)) for line in out.out.rstrip("\n").split("\n")] == [True] * 5
-    assert (back.status, back.out) == (0, "imported 3 memories; 0 were there already\n")
+    assert (out.status, out.err) == (0, "exported 1 agents, 3 memories\n")
+    assert [bool(json.loads(line)) for line in out.out.rstrip("\n").split("\n")] == [True] * 6
+    assert (back.status, back.out) == (0, "imported 1 agents, 3 memories; 0 were there already\n")
 
 
 def test_one_agent_into_another(filled: Database, agentdb: Command) -> None:
@@ -113,6 +116,45 @@ def test_one_agent_into_another(filled: Database, agentdb: Command) -> None:
     assert os.listdir() == ["memories.jsonl"]
 
 
+def test_everything(filled: Database, agentdb: Command) -> None:
+    """All tables; what is encrypted only as it is told."""
+    key = f"k:{base64.b64encode(b'1' * 32).decode()}"
+    asyncio.run(fill_everything(filled.url))
+
+    untold = agentdb("export", "--output", "out.jsonl")
+    wrong = agentdb("export", "--sealed", "open", "--output", "out.jsonl")
+    out = agentdb("export", "--sealed", "keep", "--output", "out.jsonl", "--json")
+    keyless = agentdb("import", "out.jsonl", ORGANIZATION_ID="other")
+    back = agentdb("import", "out.jsonl", "--json", ORGANIZATION_ID="acme", AGENTDB_ENCRYPTION_KEYS=key)
+
+    assert (untold.status, wrong.status, keyless.status) == (2, 2, 1)
+    assert "--sealed" in wrong.err
+    assert '"keep"' in untold.err
+    assert "AGENTDB_ENCRYPTION_KEYS" in keyless.err
+    assert len(json.loads(out.out)["rows"]) == 11
+    assert json.loads(back.out) == {"rows": {}, "known": json.loads(out.out)["rows"]}
+
+
+async def fill_everything(url: str) -> None:
+    settings = Settings(organization_id="acme", database_url=url, encryption_keys={"k": b"1" * 32})
+    async with PrismaAgentClient(settings=settings) as client:
+        await everything.fill(client, ("pilot-1",))
+
+
+def test_an_old_file(filled: Database, agentdb: Command) -> None:
+    """One of memories alone is read as before."""
+    Path("old.jsonl").write_text(asyncio.run(memory_lines(filled.url)))
+
+    back = agentdb("import", "old.jsonl", ORGANIZATION_ID="other")
+
+    assert (back.status, back.out) == (0, "imported 3 memories; 0 were there already\n")
+
+
+async def memory_lines(url: str) -> str:
+    async with PrismaAgentClient(url, "acme") as client:
+        return "".join([f"{line}\n" async for line in client.memories.export_lines()])
+
+
 def test_a_file_is_not_overwritten(filled: Database, agentdb: Command) -> None:
     """Unless it is asked for; what is no file never is. A link stays one."""
     Path("memories.jsonl").write_text("precious")
@@ -128,7 +170,7 @@ def test_a_file_is_not_overwritten(filled: Database, agentdb: Command) -> None:
 
     assert agentdb("export", "--output", "link.jsonl", "--force").status == 0
     assert Path("link.jsonl").is_symlink()
-    assert len(Path("memories.jsonl").read_text().split("\n")) == 6
+    assert len(Path("memories.jsonl").read_text().split("\n")) == 7
 
 
 def test_a_damaged_file_is_refused(filled: Database, agentdb: Command) -> None:
@@ -136,11 +178,11 @@ def test_a_damaged_file_is_refused(filled: Database, agentdb: Command) -> None:
     agentdb("export", "--output", "memories.jsonl")
     whole = Path("memories.jsonl").read_bytes()
     damages = {
-        "line 2: was changed": whole.replace("Größe".encode(), "Große".encode(), 1),
-        "line 2: is not UTF-8": whole.replace("Größe".encode(), b"Gr\xf6\xdfe", 1),
+        "line 3: was changed": whole.replace("Größe".encode(), "Große".encode(), 1),
+        "line 3: is not UTF-8": whole.replace("Größe".encode(), b"Gr\xf6\xdfe", 1),
         "line 1: is not UTF-8": whole.decode().encode("utf-16"),
         "line 1: is missing": b"",
-        "line 5: is missing": b"".join(whole.splitlines(keepends=True)[:4]),
+        "line 6: is missing": b"".join(whole.splitlines(keepends=True)[:5]),
         "line 1: has more than": b"x" * 70_000_000,
     }
     for reason, damaged in damages.items():
@@ -261,5 +303,5 @@ def test_a_bar_where_there_is_a_terminal(filled: Database, tmp_path: Path) -> No
     shown = os.read(controller, 100_000)
     os.close(controller)
 
-    assert done.stdout == b"exported 1,500 memories to memories.jsonl\n"
+    assert done.stdout == b"exported 1 agents, 1,500 memories to memories.jsonl\n"
     assert "━".encode() in shown

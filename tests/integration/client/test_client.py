@@ -9,6 +9,7 @@ import multiprocessing
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from agentdb import (
@@ -24,6 +25,8 @@ from agentdb import (
     Settings,
     get_agent_client,
 )
+from agentdb.postgres.embedded import EmbeddedServer
+from agentdb.postgres.url import parse_url
 from tests.conftest import Database
 
 pytestmark = pytest.mark.postgres
@@ -78,7 +81,7 @@ async def test_health(client: PrismaAgentClient) -> None:
     assert (health.status, health.tenancy, health.tls) == ("ok", "row-level-security", False)
     assert (health.organization_id, health.role) == ("acme", "agentdb_app")
     assert int(health.server_version.split(".")[0]) >= 14
-    assert health.schema_version.endswith("_agentdb_encryption")
+    assert health.schema_version.endswith("_agentdb_access_log")
     assert 0 < health.latency_ms < 10_000
     assert (health.pool.size, health.pool.idle, health.pool.in_use, health.pool.waiting) == (10, 1, 0, 0)
 
@@ -374,6 +377,48 @@ async def test_a_role_that_is_not_bound_is_warned_of_or_refused(database: Databa
     strict = Settings(organization_id="acme", database_url=getattr(database, url), require_rls=True)
     with pytest.raises(ConfigurationError, match="AGENTDB_REQUIRE_RLS"):
         await PrismaAgentClient(settings=strict).connect()
+
+
+async def test_a_wall_that_somebody_took_down(database: Database, server: EmbeddedServer) -> None:
+    """Each way to open a table, or a role to row-level security, is told and refused; all of it mended is all well."""
+    role = f"agent_{database.name}"
+    url = server.url_for(role, database.name)
+    administrator = await asyncpg.connect(**parse_url(database.superuser_url).connect_arguments())
+    await administrator.execute(f"CREATE ROLE {role} LOGIN IN ROLE agentdb_app")
+    expression = "(organization_id = current_setting('agentdb.organization_id', true))"
+    ways = {
+        f"ALTER ROLE {role} BYPASSRLS": (f"ALTER ROLE {role} NOBYPASSRLS", "BYPASSRLS"),
+        f"ALTER ROLE {role} SUPERUSER": (f"ALTER ROLE {role} NOSUPERUSER", "superuser"),
+        f"GRANT agentdb_owner TO {role}": (f"REVOKE agentdb_owner FROM {role}", "owns the tables"),
+        "ALTER TABLE agent_steps DISABLE ROW LEVEL SECURITY": (
+            "ALTER TABLE agent_steps ENABLE ROW LEVEL SECURITY",
+            "agent_steps",
+        ),
+        "DROP POLICY tenant_isolation ON agent_steps": (
+            f"CREATE POLICY tenant_isolation ON agent_steps TO agentdb_app USING {expression} WITH CHECK {expression}",
+            "agent_steps",
+        ),
+        "CREATE POLICY more ON agents USING (true)": ("DROP POLICY more ON agents", "agents"),
+        f"CREATE POLICY more ON agents FOR SELECT TO {role} USING (id = 'a')": ("DROP POLICY more ON agents", "agents"),
+    }
+    try:
+        for break_down, (mend, word) in ways.items():
+            await administrator.execute(break_down)
+            with pytest.warns(UserWarning, match=rf"Only the client keeps organizations apart: .*{word}"):
+                async with PrismaAgentClient(url, "acme") as client:
+                    health = await client.health_check()
+            assert (health.status, health.tenancy) == ("degraded", "application-only"), break_down
+            assert health.unguarded_tables == ([word] if word.startswith("agent") else []), break_down
+            strict = PrismaAgentClient(settings=Settings(organization_id="acme", database_url=url, require_rls=True))
+            with pytest.raises(ConfigurationError, match="AGENTDB_REQUIRE_RLS refuses"):
+                await strict.connect()
+            await administrator.execute(mend)
+            async with strict:
+                health = await strict.health_check()
+            assert (health.status, health.tenancy, health.unguarded_tables) == ("ok", "row-level-security", [])
+    finally:
+        await administrator.execute(f"DROP ROLE {role}")
+        await administrator.close()
 
 
 async def test_a_server_that_is_not_there() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -12,9 +11,6 @@ import pytest_asyncio
 from agentdb.postgres.pool import Pool
 from agentdb.postgres.url import parse_url
 from tests.conftest import Database
-
-# PgBouncer is a program of its own; where it is not installed there is nothing to test it with.
-collect_ignore = [] if shutil.which("pgbouncer") else ["test_pgbouncer.py"]
 
 MakePool = Callable[..., Awaitable[Pool]]
 

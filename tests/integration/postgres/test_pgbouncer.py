@@ -1,13 +1,9 @@
-"""Through a real PgBouncer in transaction mode: no session state, no mixed tenants. Needs one to be installed."""
+"""Through a real PgBouncer in transaction mode: no session state, no mixed tenants."""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,55 +12,21 @@ from agentdb.errors import DatabaseError
 from agentdb.postgres.embedded import EmbeddedServer
 from agentdb.postgres.pool import Pool
 from agentdb.postgres.url import parse_url
+from tests.bouncer import running_bouncer
 from tests.conftest import Database
+from tests.debian import find_pgbouncer
 from tests.integration.postgres.conftest import MakePool
 from tests.integration.postgres.test_pool import TENANT, settle
 from tests.wire import Wire
 
-CONFIGURATION = """
-[databases]
-* = host={server}
-[pgbouncer]
-listen_addr =
-unix_socket_dir = {directory}
-auth_type = any
-auth_file = {directory}/users.txt
-pool_mode = transaction
-default_pool_size = 3
-server_idle_timeout = 1
-logfile = {directory}/log
-{more}
-"""
-
 
 @pytest.fixture(params=["", "ignore_startup_parameters = jit"], ids=["strict", "lenient"])
-def pgbouncer(request: pytest.FixtureRequest, server: EmbeddedServer, database: Database) -> Iterator[str]:
+def pgbouncer(
+    request: pytest.FixtureRequest, server: EmbeddedServer, database: Database, pytestconfig: pytest.Config
+) -> Iterator[str]:
     """The owner's URL of this test's database through PgBouncer, which does not say so."""
-    server_directory = Path(parse_url(server.url).host)
-    directory = Path(tempfile.mkdtemp(prefix="bouncer-"))
-    (directory / "users.txt").write_text("".join(f'"{role}" ""\n' for role in ("agentdb_owner", "agentdb_app")))
-    text = CONFIGURATION.format(server=server_directory, directory=directory, more=request.param)
-    (directory / "pgbouncer.ini").write_text(text.replace("* = ", f"{database.name} = user=agentdb_owner "))
-    # PgBouncer does not run as root either; and whoever runs the server may enter the directory of its socket.
-    owner = server_directory.stat()
-    for path in (directory, *directory.iterdir()):
-        shutil.chown(path, owner.st_uid, owner.st_gid)
-    process = subprocess.Popen(
-        [shutil.which("pgbouncer") or "pgbouncer", "-q", str(directory / "pgbouncer.ini")],
-        user=owner.st_uid,
-        group=owner.st_gid,
-        stderr=subprocess.DEVNULL,
-    )
-    socket = directory / ".s.PGSQL.6432"
-    for _ in range(100):
-        if socket.exists():
-            break
-        process.poll()
-        asyncio.run(asyncio.sleep(0.05))
-    yield replace(parse_url(database.admin_url), host=str(directory), port=6432).url()
-    process.terminate()
-    process.wait()
-    shutil.rmtree(directory)
+    with running_bouncer(find_pgbouncer(pytestconfig.cache), server, more=request.param) as bouncer:
+        yield bouncer.url(database.admin_url)
 
 
 async def test_it_is_found_out_and_the_tenant_goes_with_each_statement(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agentdb.client.bursts import Bursts
+from agentdb.client.bursts import Alone, Bursts
 
 
 class Sender:
@@ -525,3 +525,19 @@ async def test_a_send_that_takes_too_long_is_overtaken() -> None:
     assert sent == [["slow"], ["a", "b"], ["c"]]
     gate.set()
     assert await slow == "slow"
+
+
+async def test_alone_everyone_sends_by_himself() -> None:
+    """In the caller's own task and context, at the same time as others; an error is raised to its caller alone."""
+    seen: list[list[int]] = []
+
+    async def send(items: list[int]) -> list[int | BaseException]:
+        seen.append(items)
+        await asyncio.sleep(0)
+        return [ValueError(item) if item < 0 else 2 * item for item in items]
+
+    alone: Alone[int, int] = Alone(send)
+    results = await asyncio.gather(alone.put(1), alone.put(-1), alone.put(3), return_exceptions=True)
+
+    assert seen == [[1], [-1], [3]]
+    assert (results[0], type(results[1]), results[2]) == (2, ValueError, 6)

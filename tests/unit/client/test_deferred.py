@@ -125,3 +125,18 @@ async def test_it_runs_in_no_callers_context() -> None:
     await asyncio.sleep(0.05)
 
     assert seen == ["nothing", "nothing"]
+
+
+async def test_work_that_is_done_now_runs_in_no_callers_context() -> None:
+    """As it does a moment later: what the caller is part of, the work is not."""
+    variable: ContextVar[str] = ContextVar("variable", default="nobody's")
+    seen: list[str] = []
+
+    async def work() -> bool:
+        seen.append(variable.get())
+        return False
+
+    variable.set("the caller's")
+    await Deferred(work, 60).now()
+
+    assert seen == ["nobody's"]

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentdb import InvalidInputError
-from agentdb.client.memory.lines import FORMAT, MOST_CHARACTERS, VERSION, LineReader, LineWriter
+from agentdb.client.memory.lines import MEMORIES, MOST_CHARACTERS, LineReader, LineWriter
 
-HEADER = {"format": FORMAT, "version": VERSION}
+HEADER = {"format": MEMORIES.format, "version": MEMORIES.version}
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,

@@ -128,14 +128,15 @@ def test_a_column_of_defaults_travels_empty() -> None:
     """One agent goes as a scalar, defaults not at all."""
     plain = array_parameters(made_unique([row(content="a"), row(content="b")]))
     assert plain[0] == "a"
-    assert [bool(column) for column in plain[1:]] == [True, False, True, True, *[False] * 13, True]
+    assert [bool(column) for column in plain[1:]] == [True, False, True, True, *[False] * 15, True]
 
     full = array_parameters(
         made_unique(
             [
                 row(agent_id="x")._replace(embedding_error="none came", execution_id="e"),
                 row(agent_id="y", metadata={"a": 1}, importance=1, memory_type="t", visibility="organization",
-                    sensitive=True, pinned=True, embedding=[1], occurred_at="2026-01-01", expires_at="2026-01-01"),
+                    sensitive=True, pinned=True, embedding=[1], occurred_at="2026-01-01", expires_at="2026-01-01")
+                ._replace(sealed=b"sealed", lookups='{"hash"}'),
                 row(agent_id="x"),
             ]
         )

@@ -15,7 +15,7 @@ BLOCKS = [(file, name, sql) for file in FILES for name, sql in load_queries(file
 TABLES = (
     r"agents|agent_memories|agent_tools|agent_executions|agent_metrics|learning_patterns"
     r"|agent_metric_rollups|agent_metric_late_hours"
-    r"|agent_tool_versions|agent_steps|learning_outcomes|learning_pattern_changes|model_prices"
+    r"|agent_tool_versions|agent_steps|learning_outcomes|learning_pattern_changes|model_prices|access_log"
 )
 
 
@@ -25,7 +25,8 @@ def test_there_are_blocks() -> None:
     patterns = ["pattern_life", "patterns", "recognition"]
     metrics = ["metric_reads", "metric_upkeep", "metrics"]
     executions = ["execution_reports", "executions", "prices", "steps"]
-    assert sorted(["agents", *executions, *memories, *metrics, *patterns, "tools"]) == FILES
+    security = ["access_log", "archive", "erasure", "rotation"]
+    assert sorted(["agents", *executions, *memories, *metrics, *patterns, *security, "tools"]) == FILES
     assert len(BLOCKS) > 30
 
 

@@ -47,6 +47,7 @@ ROW: dict[str, Any] = {
     "expires_at": datetime(9999, 12, 31, 23, 59, 59, 999998, tzinfo=UTC),
     "created_at": NOW,
     "updated_at": NOW,
+    "sealed": None,
 }
 
 
@@ -62,6 +63,7 @@ def test_a_row_goes_out_and_comes_back() -> None:
         **ROW,
         "metadata": '{"a":[2.5],"b":1}',
         "content_hash": memory_row(entry, None, None).content_hash,
+        "lookups": "{}",
         "line": 17,
     }
 
@@ -81,7 +83,7 @@ def test_the_exported_columns_are_those_that_are_imported() -> None:
     inserted = re.search(r"\(organization_id, ([^)]*)\)", SQL["arrive"])
     agents = re.findall(r"(?:AS |a\.)(\w+)(?=,|\s)", SQL["export_agents"].partition("FROM")[0])
 
-    assert set(columns) == transfer_rows._MEMORY_FIELDS == ROW.keys()
+    assert set(columns) == transfer_rows._MEMORY_FIELDS | {"sealed"} == ROW.keys()
     assert inserted
     names = inserted[1].replace("superseded_by_id", "superseded_by").split(",")
     assert tuple(name.strip() for name in names) == TransferRow._fields[:-1]

@@ -198,3 +198,38 @@ def test_certificates(tmp_path: Path) -> None:
         parse_url("postgresql://h/x?sslrootcert=/no/such").connect_arguments()
     with pytest.raises(ConfigurationError, match="cannot be read"):
         parse_url(f"postgresql://h/x?sslaccept=strict&sslrootcert={file}").connect_arguments()
+
+
+@pytest.mark.parametrize(
+    ("url", "is_local"),
+    [
+        ("postgresql://localhost/x", True),
+        ("postgresql://127.0.0.1/x", True),
+        ("postgresql://127.8.8.8/x", True),
+        ("postgresql://[::1]/x", True),
+        ("postgresql://db.localhost/x", True),
+        ("postgresql:///x?host=/run/postgresql", True),
+        ("postgresql://10.0.0.1/x", False),
+        ("postgresql://0.0.0.0/x", False),
+        ("postgresql://db/x", False),
+        ("postgresql://localhost.example/x", False),
+    ],
+)
+def test_what_is_on_this_machine(url: str, is_local: bool) -> None:
+    """Unix sockets, loopback addresses and their names; of another name nobody knows where it leads."""
+    assert parse_url(url).is_local == is_local
+
+
+@pytest.mark.parametrize("mode", ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"])
+def test_tls_can_be_required(mode: str) -> None:
+    """What leaves it open is raised to require, what rules it out is refused; a socket stays as it is."""
+    url = f"postgresql://u:hunter2@db/x?sslmode={mode}"
+    if mode == "disable":
+        with pytest.raises(ConfigurationError, match="AGENTDB_REQUIRE_TLS") as caught:
+            parse_url(url, require_tls=True)
+        assert "hunter2" not in str(caught.value)
+    else:
+        expected = "require" if mode in ("allow", "prefer") else mode
+        assert parse_url(url, require_tls=True).ssl_mode == expected
+    assert parse_url(url + "&host=/run/postgresql", require_tls=True).ssl_mode == mode
+    assert parse_url(url).ssl_mode == mode

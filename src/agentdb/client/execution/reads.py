@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import Final, Literal, get_args
 
 from agentdb.client.execution.journal import write_steps
-from agentdb.client.execution.rows import check_kind, check_model, execution_of, tree_of
+from agentdb.client.execution.rows import check_kind, check_model, execution_as_it_is, execution_of, tree_of
 from agentdb.client.queries import load_queries, row_offset, row_step, write_out
 from agentdb.client.resource import Resource, known_uuid
+from agentdb.client.sealing import seals_of
 from agentdb.errors import InvalidInputError, NotFoundError
 from agentdb.models import Execution, ExecutionTree
-from agentdb.validation import check_limit, check_offset, check_text, check_time
+from agentdb.validation import check_flag, check_limit, check_offset, check_text, check_time
 
 __all__ = ["ExecutionReads", "ExecutionStatus"]
 
@@ -31,11 +32,12 @@ class ExecutionReads(Resource):
 
         Raises:
             NotFoundError: There is no such execution.
+            EncryptionError: It is encrypted, and the client has not the key.
         """
         rows = await self._fetch(_SQL["get"], known_uuid("execution", execution_id))
         if not rows:
             raise NotFoundError("execution", execution_id)
-        return execution_of(rows[0])
+        return execution_of(rows[0], seals_of(self._client))
 
     async def list(
         self,
@@ -50,6 +52,7 @@ class ExecutionReads(Resource):
         until: datetime | None = None,
         limit: int = 100,
         offset: int = 0,
+        must_open: bool = True,
     ) -> builtins.list[Execution]:
         """
         Return executions, newest first: those that fit every condition that is given.
@@ -65,6 +68,11 @@ class ExecutionReads(Resource):
             until: Only those started before.
             limit: Most executions to return, 1 to 1000.
             offset: How many to pass over first.
+            must_open: Whether each that is encrypted has to open; else what does not has None in the place of task,
+                result, error and traceback.
+
+        Raises:
+            EncryptionError: One of them is encrypted, the client has not the key, and it *must_open*; it is named.
         """
         if status is not None and status not in _STATUSES:
             raise InvalidInputError("status", f"expected one of {', '.join(_STATUSES)}.")
@@ -81,7 +89,9 @@ class ExecutionReads(Resource):
             row_step(check_limit(limit)),
             row_offset(check_offset(offset)),
         )
-        return [execution_of(row) for row in (await self._fetch(sql, *arguments))[:limit]]
+        read = execution_of if check_flag(must_open, "must_open") else execution_as_it_is
+        seals = seals_of(self._client)
+        return [read(row, seals) for row in (await self._fetch(sql, *arguments))[:limit]]
 
     async def tree(self, execution_id: str) -> ExecutionTree:
         """
@@ -91,7 +101,8 @@ class ExecutionReads(Resource):
 
         Raises:
             NotFoundError: There is no such execution.
+            EncryptionError: A part of it is encrypted, and the client has not the key; it is named.
         """
         id = known_uuid("execution", execution_id)
         await write_steps(self._client)
-        return tree_of(await self._fetch(_SQL["tree"], id), execution_id)
+        return tree_of(await self._fetch(_SQL["tree"], id), execution_id, seals_of(self._client))

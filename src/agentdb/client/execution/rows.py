@@ -9,11 +9,13 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from agentdb.errors import InvalidInputError, NotFoundError
+from agentdb.client.execution.sealing import open_execution, open_step
+from agentdb.errors import EncryptionError, InvalidInputError, NotFoundError
 from agentdb.models import Execution, ExecutionTree, Step, TokenUsage, from_row
 from agentdb.validation import check_text, json_text, parse_json, storable_text
 
 if TYPE_CHECKING:
+    from agentdb.client.sealing import Seals
     from agentdb.postgres.driver import Record
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "check_cost",
     "check_kind",
     "check_model",
+    "execution_as_it_is",
     "execution_of",
     "failure_of",
     "is_same_json",
@@ -106,14 +109,21 @@ def is_same_json(value: Any, text: str) -> bool:
     return bool(json.loads(json_text(value), parse_float=Decimal) == json.loads(text, parse_float=Decimal))
 
 
-def execution_of(record: Record) -> Execution:
-    """Return a row of the fragment `execution` as its model."""
-    return _execution(dict(record.items()))
+def execution_of(record: Record, seals: Seals) -> Execution:
+    """Return a row of the fragment `execution` as its model; EncryptionError when it is sealed and does not open."""
+    return _execution(dict(record.items()), seals)
 
 
-def _execution(values: dict[str, Any]) -> Execution:
-    values["task"] = parse_json(values["task"])
-    values["result"] = None if values["result"] is None else parse_json(values["result"])
+def execution_as_it_is(record: Record, seals: Seals) -> Execution:
+    """Return the same; what does not open has None in its place."""
+    try:
+        return execution_of(record, seals)
+    except EncryptionError:
+        return _execution(dict(record.items()) | {"sealed_task": None, "sealed_result": None}, seals)
+
+
+def _execution(values: dict[str, Any], seals: Seals) -> Execution:
+    open_execution(values, seals)
     values["settings"] = parse_json(values["settings"])
     values["usage"] = from_row(
         TokenUsage,
@@ -128,14 +138,15 @@ def _execution(values: dict[str, Any]) -> Execution:
     return from_row(Execution, values)
 
 
-def tree_of(records: Iterable[Record], execution_id: str) -> ExecutionTree:
-    """Return the rows of the block `tree`, callers before those they called, as one tree."""
+def tree_of(records: Iterable[Record], execution_id: str, seals: Seals) -> ExecutionTree:
+    """Return the rows of the block `tree`, callers before those they called, as one tree; errors as `execution_of`."""
     root: ExecutionTree | None = None
     trees: dict[str, ExecutionTree] = {}
     for record in records:
         values = dict(record.items())
-        steps = [_step(step) for step in parse_json(values.pop("steps") or "[]")]
-        execution = _execution(values)
+        trail = parse_json(values.pop("steps") or "[]")
+        execution = _execution(values, seals)
+        steps = [_step(step, seals) for step in trail]
         tree = from_row(ExecutionTree, {"execution": execution, "children": [], "steps": steps})
         trees[execution.id] = tree
         if root is None:
@@ -147,6 +158,7 @@ def tree_of(records: Iterable[Record], execution_id: str) -> ExecutionTree:
     return root
 
 
-def _step(values: dict[str, Any]) -> Step:
+def _step(values: dict[str, Any], seals: Seals) -> Step:
+    open_step(values, seals)
     values["at"] = datetime.fromisoformat(values["at"])
     return from_row(Step, values)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from agentdb.client.execution.sealing import step_values
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource
+from agentdb.client.sealing import sealing_of
 from agentdb.ids import uuid7_text
+
+if TYPE_CHECKING:
+    from agentdb.client.sealing import Seals
 
 __all__ = ["StepKind", "StepRow", "Steps", "new_step", "steps_text"]
 
@@ -77,9 +82,9 @@ def new_step(
     )
 
 
-def steps_text(steps: Sequence[StepRow]) -> str | None:
-    """Return steps as the JSON array that the fragment `steps_written` takes; None for none."""
-    return json.dumps([step._asdict() for step in steps], ensure_ascii=False) if steps else None
+def steps_text(steps: Sequence[StepRow], seals: Seals | None) -> str | None:
+    """Return steps as the JSON array that the fragment `steps_written` takes, sealed unless *seals* is None."""
+    return json.dumps([step_values(step, seals) for step in steps], ensure_ascii=False) if steps else None
 
 
 class Steps(Resource):
@@ -92,6 +97,7 @@ class Steps(Resource):
         Returns:
             How many of them are new: one that was written before, or whose agent, execution or tool is gone, is not.
         """
-        rows = await self._retried(lambda: self._fetch(_SQL["write"], steps_text(steps)))
+        seals = sealing_of(self._client, "executions")
+        rows = await self._retried(lambda: self._fetch(_SQL["write"], steps_text(steps, seals)))
         written: int = rows[0]["written"]
         return written

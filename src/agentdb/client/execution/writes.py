@@ -9,9 +9,12 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agentdb.client.execution.rows import execution_of
+from agentdb.client.execution.sealing import sealed_end, sealed_start
 from agentdb.client.execution.steps import StepRow, steps_text
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource, in_halves
+from agentdb.client.sealing import sealing_of, seals_of
+from agentdb.errors import EncryptionError
 from agentdb.models import Execution
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ class StartRow(NamedTuple):
     task: str
     settings: str
     model: str | None
+    sealed_task: bytes | None = None
 
 
 class EndRow(NamedTuple):
@@ -51,6 +55,7 @@ class EndRow(NamedTuple):
     cache_write: int
     output: int
     reasoning: int
+    sealed_result: bytes | None = None
 
 
 class Ending(NamedTuple):
@@ -60,7 +65,7 @@ class Ending(NamedTuple):
     steps: Sequence[StepRow]
 
 
-class ExecutionWrites(Resource):
+class ExecutionWrites(Resource, family="executions"):
     """Sends what `start`, `finish` and `fail` have made; what many do at the same time travels together."""
 
     async def start_rows(self, rows: Sequence[StartRow]) -> builtins.list[Execution | BaseException]:
@@ -71,11 +76,13 @@ class ExecutionWrites(Resource):
         """End executions; return for each how it is now, None where it was not running, or what is wrong with it."""
         return await in_halves(endings, self._finish)
 
-    async def _start(self, rows: Sequence[StartRow]) -> builtins.list[Execution]:
-        unique = {row.id: row for row in rows}  # retries of one start may meet here
+    async def _start(self, rows: Sequence[StartRow]) -> builtins.list[Execution | BaseException]:
+        seals = sealing_of(self._client, "executions")
+        # retries of one start may meet here
+        unique = {row.id: row if seals is None else sealed_start(row, seals) for row in rows}
         begun = await self._retried(lambda: self._send_starts(builtins.list(unique.values())))
         executions = {record["id"]: record for record in begun}
-        return [execution_of(executions[row.id]) for row in rows]
+        return [self._opened(executions[row.id]) for row in rows]
 
     async def _send_starts(self, rows: Sequence[StartRow]) -> Sequence[Record]:
         if len(rows) == 1:
@@ -83,13 +90,21 @@ class ExecutionWrites(Resource):
             return await self._fetch(_SQL["start"], *row, agent=row.agent_id, execution=row.parent_id)
         return await self._fetch(_SQL["start_many"], *zip(*rows, strict=True))
 
-    async def _finish(self, endings: Sequence[Ending]) -> builtins.list[Execution | None]:
+    def _opened(self, record: Record) -> Execution | EncryptionError:
+        """Return a row as its model. It is written: that it does not open concerns its own caller alone."""
+        try:
+            return execution_of(record, seals_of(self._client))
+        except EncryptionError as error:
+            return error
+
+    async def _finish(self, endings: Sequence[Ending]) -> builtins.list[Execution | BaseException | None]:
+        seals = sealing_of(self._client, "executions")
         unique: dict[str, EndRow] = {}
-        for ending in endings:
-            unique.setdefault(ending.row.id, ending.row)  # an execution ends once
-        steps = steps_text(builtins.list(chain.from_iterable(ending.steps for ending in endings)))
+        for ending in endings:  # an execution ends once
+            unique.setdefault(ending.row.id, ending.row if seals is None else sealed_end(ending.row, seals))
+        steps = steps_text(builtins.list(chain.from_iterable(ending.steps for ending in endings)), seals)
         records = await self._retried(lambda: self._send_ends(builtins.list(unique.values()), steps))
-        ended = {record["id"]: execution_of(record) for record in records}
+        ended = {record["id"]: self._opened(record) for record in records}
         return [ended.pop(ending.row.id, None) for ending in endings]
 
     async def _send_ends(self, rows: Sequence[EndRow], steps: str | None) -> Sequence[Record]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from agentdb.client.memory.resource import MemoryResource
+from agentdb.client.memory.sealing import open_memory
 from agentdb.client.memory.transfer_rows import TransferRow
 from agentdb.client.queries import load_queries
 from agentdb.errors import ConflictError, DatabaseError, InvalidInputError, NotFoundError, TransactionConflictError
 from agentdb.validation import check_json, parse_json
 
 if TYPE_CHECKING:
+    from agentdb.client.sealing import Seals
     from agentdb.models import AgentConfig
     from agentdb.postgres.driver import Record
 
@@ -112,13 +114,13 @@ class MemoryArrivals(MemoryResource):
     async def _begin_arrivals(self) -> None:
         """Let memories come before those that superseded them."""
         # Statistics know nothing of what this transaction stores: a plan has to be made for the table as it is by then.
-        await self._client.driver.script(f"SET CONSTRAINTS {_REFERENCES} DEFERRED; {_PLANS} = force_custom_plan")
+        await self._client.inner_driver.script(f"SET CONSTRAINTS {_REFERENCES} DEFERRED; {_PLANS} = force_custom_plan")
 
     async def _end_arrivals(self) -> None:
         """See to it that all those are there that superseded others."""
         try:
             async with self._client.transaction() as attempt:
-                await attempt.driver.script(f"SET CONSTRAINTS {_REFERENCES} IMMEDIATE; {_PLANS} = DEFAULT")
+                await attempt.inner_driver.script(f"SET CONSTRAINTS {_REFERENCES} IMMEDIATE; {_PLANS} = DEFAULT")
         except DatabaseError as error:
             if error.constraint != _REFERENCES:
                 raise
@@ -128,7 +130,9 @@ class MemoryArrivals(MemoryResource):
             raise
 
     async def _arrive(self, rows: Sequence[TransferRow], arrivals: Arrivals) -> None:
-        """Store those of *rows* that are not there."""
+        """Store those of *rows* that are not there, the sensitive ones sealed."""
+        rows = [self._sealed(self._storable(row)) for row in rows]
+        await self._rekey(rows)
         for _ in range(_ATTEMPTS):
             stored = await self._insert_new(rows, arrivals.elsewhere)
             arrivals.memories += len(stored)
@@ -172,12 +176,13 @@ class MemoryArrivals(MemoryResource):
 
     async def _found(self, rows: Sequence[TransferRow]) -> dict[str, Record]:
         """Return what is there of *rows*, by their ids: the one of the same id, or else the living equal."""
+        seals = self._seals
         columns = [[row.id for row in rows], [row.content_hash for row in rows], [row.expires_at for row in rows]]
         # Their ids rise. Between these two the planner can do little harm, whatever it believes of the organization.
         found = {record["id"]: record for record in await self._fetch(_SQL["same"], *columns, rows[0].id, rows[-1].id)}
         for row in rows:
             record = found.get(row.id)
-            if record is not None and not _is_equal(row, record):
+            if record is not None and not _is_equal(row, record, seals):
                 raise _id_is_taken(row, record["agent_id"])
         if rest := [row for row in rows if row.id not in found and row.superseded_at is None]:
             keys = [(row.id, row.agent_id, row.content_hash, row.expires_at) for row in rest]
@@ -186,17 +191,24 @@ class MemoryArrivals(MemoryResource):
         return found
 
 
-def _is_equal(row: TransferRow, record: Record) -> bool:
+def _is_equal(row: TransferRow, record: Record, seals: Seals) -> bool:
     if record["agent_id"] != row.agent_id:
         return False
     if record["content_hash"] == row.content_hash:
         return True
-    # The database writes 1e22 as 10000000000000000000000, which is another text with another hash.
-    return (
-        record["content"] == row.content
-        and record["memory_type"] == row.memory_type
-        and check_json(parse_json(record["metadata"]), "metadata") == row.metadata
-    )
+    # The database writes 1e22 as 10000000000000000000000, which is another text with another hash. And one of the two
+    # may be sealed, or sealed with another key.
+    if record["memory_type"] != row.memory_type:
+        return False
+    return _said(record, seals) == _said(row._asdict(), seals)
+
+
+def _said(values: Mapping[str, Any] | Record, seals: Seals) -> tuple[str, str]:
+    """Return the content of a memory, and its metadata as canonical JSON."""
+    if values["sealed"] is None:
+        return values["content"], check_json(parse_json(values["metadata"]), "metadata")
+    memory = open_memory(values["id"], values["sealed"], seals)
+    return memory.content, check_json(memory.metadata, "metadata")
 
 
 def _id_is_taken(row: TransferRow, agent_id: str) -> ConflictError:

@@ -139,7 +139,7 @@ class Embedding:
                 return await self._attempt(batch)
             except Exception as error:
                 if attempt == attempts or not _is_worth_another(error):
-                    raise self._failure(error, batch, attempt) from error
+                    raise self._failure(error, batch, attempt) from (None if _tells(error, batch) else error)
                 pause = _pause_seconds(attempt, error)
                 logger.info(
                     "embedding failed, trying again",
@@ -238,7 +238,14 @@ def _pause_seconds(attempt: int, error: Exception) -> float:
     return min(_LONGEST_ASKED_SECONDS, (_asked_seconds(error) or 0.0) + random.uniform(0.0, longest))
 
 
-def _text_of(error: Exception) -> str:
+def _tells(error: BaseException | None, batch: list[str]) -> bool:
+    """Whether a traceback of *error*, with all that led to it, would print something of the texts."""
+    if error is None:
+        return False
+    return repeats(_text_of(error), batch) or _tells(error.__cause__ or error.__context__, batch)
+
+
+def _text_of(error: BaseException) -> str:
     try:
         return str(error)
     except Exception:

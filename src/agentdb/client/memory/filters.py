@@ -5,23 +5,30 @@ Why a jsonpath: it travels as a parameter, so one prepared statement serves ever
 
 Why strict: lax mode looks into arrays, so that `[5]` would equal 5. What strict mode cannot evaluate (a missing key,
 values of two types) is *unknown*, which selects no row, just as false does. `!` would keep it unknown, hence `_not`.
+
+Of a sealed memory the database has a hash for each entry of its metadata that is a text, a number, a boolean or null.
+So equality with such a value and "in" a list of them can be asked of it, and AND and OR of these: `lookup_path`. Every
+other condition is false of it, and so is NOT, whatever it denies: a key that the client lacks would make it true.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import NoneType
 from typing import Any, Final, NamedTuple
 
 from agentdb.errors import InvalidInputError
 from agentdb.validation import UnstorableError, check_characters
 
-__all__ = ["Where", "filter_path", "is_indexed", "says_anything"]
+__all__ = ["Hashes", "Where", "filter_path", "is_indexed", "lookup_path", "needs_keys", "says_anything"]
 
 Where = Mapping[str, Any]
 """A filter: `{"key": value}` or `{"key": {"gte": 1, "lt": 5}}`, combined by "AND", "OR" and "NOT"."""
+
+Hashes = Callable[[str, Any], Sequence[bytes]]
+"""Returns the hashes that an entry of metadata, key and value, can have."""
 
 _MOST_LEVELS: Final = 32
 _MOST_CONDITIONS: Final = 1000
@@ -59,6 +66,26 @@ def filter_path(where: Where | None, field: str = "where") -> str | None:
     return f"strict {path}" if where else None
 
 
+def lookup_path(where: Where | None, hashes: Hashes) -> str | None:
+    """
+    Return the jsonpath that selects what *where* selects of sealed memories, of the list of their hashes.
+
+    Args:
+        where: A filter that `filter_path` took.
+        hashes: What hashes to look for.
+
+    Returns:
+        None when it selects none of them, or when there is no condition.
+    """
+    condition = _lookup(where, hashes) if where else None
+    return condition and f"strict {condition}"
+
+
+def needs_keys(where: Where | None) -> bool:
+    """Whether *where*, a filter that `filter_path` took, may select a sealed memory of whose key there are hashes."""
+    return lookup_path(where, lambda key, value: [b""]) is not None
+
+
 def is_indexed(where: Where | None) -> bool:
     """Whether an index can tell most of what *where*, a filter that `filter_path` took, does not select."""
     return bool(where) and any(_is_indexed(key, condition) for key, condition in (where or {}).items())
@@ -90,6 +117,48 @@ def _is_indexed(key: str, condition: Any) -> bool:
 
 def _is_scalar(value: Any) -> bool:
     return isinstance(value, str) or not isinstance(value, Collection)
+
+
+# Conditions on hashes: None for what no sealed memory fits.
+
+
+def _lookup(where: Where, hashes: Hashes) -> str | None:
+    return _all_lookups([_lookup_condition(key, condition, hashes) for key, condition in where.items()])
+
+
+def _lookup_condition(key: str, condition: Any, hashes: Hashes) -> str | None:
+    if key in ("AND", "OR", "NOT"):
+        parts = [condition] if isinstance(condition, Mapping) else condition
+        if key == "NOT":
+            return None if parts else _TRUE
+        found = [_lookup(part, hashes) for part in parts]
+        return _all_lookups(found) if key == "AND" else _any_lookup(found)
+    if not isinstance(condition, Mapping):
+        return _lookup_one_of(key, [condition], hashes)
+    if not condition.keys() <= {"eq", "in"}:
+        return None
+    return _all_lookups(
+        [
+            _lookup_one_of(key, operand if operator == "in" else [operand], hashes)
+            for operator, operand in condition.items()
+        ]
+    )
+
+
+def _lookup_one_of(key: str, values: Iterable[Any], hashes: Hashes) -> str | None:
+    wanted = [each for value in values if _is_scalar(value) for each in hashes(key, value)]
+    # PostgreSQL writes a bytea as \x and hexadecimal digits; a jsonpath takes the backslash twice.
+    return _any_lookup([f'$[*] == "\\\\x{each.hex()}"' for each in wanted])
+
+
+def _all_lookups(conditions: Sequence[str | None]) -> str | None:
+    present = [condition for condition in conditions if condition is not None]
+    return " && ".join(present) or _TRUE if len(present) == len(conditions) else None
+
+
+def _any_lookup(conditions: Sequence[str | None]) -> str | None:
+    present = [condition for condition in conditions if condition is not None]
+    return f"({' || '.join(present)})" if present else None
 
 
 class _Budget:

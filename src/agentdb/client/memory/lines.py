@@ -7,6 +7,9 @@ The lines of an export of memories: JSON, each sealed with a checksum. Pure.
     {"access_count":0,"agent_id":…,"content":…, … ,"visibility":"agent","sha256":…}
     {"memories":1,"sha256":…}
 
+A memory that was exported as it is encrypted has "sealed" in place of "content" and "metadata". If encrypted ones were
+left out, the last line says how many, as "omitted".
+
 A line's checksum is the SHA-256 of the rest of it as canonical JSON: keys sorted, no spaces, UTF-8. The last line's is
 that of the checksums of all lines before it, one after the other as they are written.
 """
@@ -14,29 +17,45 @@ that of the checksums of all lines before it, one after the other as they are wr
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from agentdb.errors import InvalidInputError
 from agentdb.validation import check_json, parse_json
 
-__all__ = ["FORMAT", "MOST_CHARACTERS", "VERSION", "LineReader", "LineWriter"]
+__all__ = ["MEMORIES", "MOST_CHARACTERS", "Layout", "LineReader", "LineWriter"]
 
-FORMAT: Final = "agentdb-memories"
-VERSION: Final = 1
+
+class Layout(NamedTuple):
+    """
+    What an export is called in its first and last line.
+
+    Attributes:
+        format: The "format" of the first line.
+        version: The "version" there.
+        counted: What the last line counts: all lines but itself and the first.
+    """
+
+    format: str
+    version: int
+    counted: str
+
+
+MEMORIES: Final = Layout("agentdb-memories", 1, "memories")
 MOST_CHARACTERS: Final = 16_000_000
 """Of a line. A content of a million characters takes six million at most."""
 
 _SEAL: Final = "sha256"
 _SEAL_CHARACTERS: Final = 76
-_TRAILER: Final = {"memories", _SEAL}
+_OMITTED: Final = "omitted"
 
 
 class LineWriter:
     """Seals the lines of one export."""
 
-    def __init__(self) -> None:
+    def __init__(self, layout: Layout = MEMORIES) -> None:
+        self._layout = layout
         self._checksums = hashlib.sha256()
-        self._memories = -1  # the header is none
+        self._count = -1  # the header does not count
 
     def line(self, values: dict[str, Any], what: str) -> str:
         """
@@ -50,12 +69,13 @@ class LineWriter:
             raise InvalidInputError(what, f"is too long to export: a line has at most {MOST_CHARACTERS:,} characters.")
         checksum = hashlib.sha256(text.encode()).hexdigest()
         self._checksums.update(checksum.encode())
-        self._memories += 1
+        self._count += 1
         return f'{text[:-1]},"{_SEAL}":"{checksum}"}}'
 
-    def trailer(self) -> str:
-        """Return the last line."""
-        return f'{{"memories":{self._memories},"{_SEAL}":"{self._checksums.hexdigest()}"}}'
+    def trailer(self, omitted: int = 0) -> str:
+        """Return the last line; *omitted* says how many encrypted memories were left out."""
+        left_out = f',"{_OMITTED}":{omitted}' if omitted else ""
+        return f'{{"{self._layout.counted}":{self._count}{left_out},"{_SEAL}":"{self._checksums.hexdigest()}"}}'
 
 
 class LineReader:
@@ -66,10 +86,12 @@ class LineReader:
         number: Of the line that was read last, from 1.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, layout: Layout = MEMORIES) -> None:
         self.number = 0
+        self._layout = layout
+        self._trailer = {layout.counted, _SEAL}
         self._checksums = hashlib.sha256()
-        self._memories = -1
+        self._count = -1
         self._is_finished = False
 
     @property
@@ -91,9 +113,9 @@ class LineReader:
         if self._is_finished:
             raise self._refusal("stands after the end of the export.")
         values = self._parsed(text)
-        if self._memories < 0:
+        if self._count < 0:
             self._check_format(values)
-        elif values.keys() == _TRAILER:
+        elif values.keys() - {_OMITTED} == self._trailer:
             self._finish(values)
             return None
         return self._unsealed(values)
@@ -105,7 +127,7 @@ class LineReader:
         Raises:
             InvalidInputError: The last one was not among them.
         """
-        if self._memories < 0:
+        if self._count < 0:
             raise InvalidInputError("line 1", "is missing: there is nothing to import.")
         if not self._is_finished:
             raise InvalidInputError(f"line {self.number + 1}", "is missing: the export was cut off before its end.")
@@ -127,10 +149,12 @@ class LineReader:
         return values
 
     def _check_format(self, values: dict[str, Any]) -> None:
-        if values.get("format") != FORMAT:
-            raise self._refusal(f'is not the beginning of an export of memories: "format" is not "{FORMAT}".')
-        if values.get("version") != VERSION:
-            raise self._refusal(f'"version" is not {VERSION}, the one that this agentdb can read.')
+        layout = self._layout
+        if values.get("format") != layout.format:
+            what = f"an export of {layout.counted}"
+            raise self._refusal(f'is not the beginning of {what}: "format" is not "{layout.format}".')
+        if values.get("version") != layout.version:
+            raise self._refusal(f'"version" is not {layout.version}, the one that this agentdb can read.')
 
     def _unsealed(self, values: dict[str, Any]) -> dict[str, Any]:
         claimed = values.pop(_SEAL, None)
@@ -138,11 +162,11 @@ class LineReader:
         if claimed != checksum:
             raise self._refusal("was changed: its checksum is another.")
         self._checksums.update(checksum.encode())
-        self._memories += 1
+        self._count += 1
         return values
 
     def _finish(self, trailer: dict[str, Any]) -> None:
-        if trailer["memories"] != self._memories or trailer[_SEAL] != self._checksums.hexdigest():
+        if trailer[self._layout.counted] != self._count or trailer[_SEAL] != self._checksums.hexdigest():
             raise self._refusal("does not fit the lines before it: some are missing, added or out of place.")
         self._is_finished = True
 

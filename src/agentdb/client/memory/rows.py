@@ -24,6 +24,7 @@ __all__ = [
     "MemoryRow",
     "UniqueRows",
     "array_parameters",
+    "identity",
     "in_chunks",
     "memory_key",
     "memory_row",
@@ -62,6 +63,8 @@ class MemoryRow(NamedTuple):
     execution_id: str | None
     occurred_at: datetime | None
     expires_at: datetime | None
+    sealed: bytes | None = None
+    lookups: str = "{}"
 
     @property
     def key(self) -> Key:
@@ -70,12 +73,17 @@ class MemoryRow(NamedTuple):
 
 
 # What a column is when no entry says otherwise, in the order of the row; the first four have no default.
-_DEFAULTS: Final = ("{}", 0.5, "general", "agent", False, False, None, None, None, None, None, None)
+_DEFAULTS: Final = ("{}", 0.5, "general", "agent", False, False, None, None, None, None, None, None, None, "{}")
 
 
 def memory_key(agent_id: str, content_hash: bytes) -> Key:
     """Return the key of the memories of this agent with this hash."""
     return content_hash + agent_id.encode()
+
+
+def identity(memory_type: str, content: str, metadata: str) -> bytes:
+    """Return what of a memory makes it equal to others of its agent; what is stored is a hash of it."""
+    return f"{memory_type}\0{content}\0{metadata}".encode()  # no part can hold a NUL, so it separates them
 
 
 def memory_row(entry: MemoryEntry, embedding: Embedding | None, execution_id: str | None) -> MemoryRow:
@@ -95,8 +103,7 @@ def memory_row(entry: MemoryEntry, embedding: Embedding | None, execution_id: st
         _row_id(entry),
         entry.agent_id,
         entry.content,
-        # No part can hold a NUL, so it separates them.
-        hashlib.sha256(f"{entry.memory_type}\0{entry.content}\0{metadata}".encode()).digest(),
+        hashlib.sha256(identity(entry.memory_type, entry.content, metadata)).digest(),
         metadata,
         entry.importance,
         entry.memory_type,
@@ -157,7 +164,7 @@ async def in_chunks(rows: Iterable[MemoryRow]) -> AsyncIterator[list[MemoryRow]]
     characters = 0
     for number, row in enumerate(rows, 1):
         chunk.append(row)
-        characters += len(row.content) + len(row.metadata)
+        characters += len(row.content) + len(row.metadata) + len(row.sealed or b"")
         if len(chunk) == CHUNK_ROWS or characters >= CHUNK_CHARACTERS:
             yield chunk
             chunk, characters = [], 0

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from agentdb.client.memory.filters import Where, filter_path, is_indexed
+from agentdb.client.memory.filters import Where, filter_path, is_indexed, lookup_path
+from agentdb.client.memory.sealing import lookup_hashes
+from agentdb.client.sealing import Seals
 from agentdb.errors import InvalidInputError
 from agentdb.validation import check_flag, check_number, check_text, check_time
 
@@ -26,6 +29,7 @@ class MemoryScope:
         since: Only what happened then or later.
         until: Only what happened before.
         path: Only those whose metadata this jsonpath fits.
+        lookup_path: And sealed ones whose hashes this jsonpath fits; None: none of them, where there is a *path*.
         is_indexed: Whether an index knows most of what the jsonpath does not fit.
         as_of: As they were at that time.
     """
@@ -37,6 +41,7 @@ class MemoryScope:
     since: datetime | None
     until: datetime | None
     path: str | None
+    lookup_path: str | None
     is_indexed: bool
     as_of: datetime | None
 
@@ -44,6 +49,7 @@ class MemoryScope:
     def of(
         cls,
         agent_id: str | None,
+        seals: Seals,
         *,
         include_shared: bool = False,
         memory_type: str | None = None,
@@ -55,6 +61,17 @@ class MemoryScope:
     ) -> MemoryScope:
         """
         Check what a caller asks for.
+
+        Args:
+            agent_id: Whose memories; None: everybody's.
+            seals: What sealed memories are found with.
+            include_shared: As the attribute of this name, and so are the others.
+            memory_type: One type.
+            min_importance: In [0, 1].
+            since: A naive time is taken as UTC.
+            until: A naive time is taken as UTC.
+            where: A filter on metadata.
+            as_of: A naive time is taken as UTC.
 
         Raises:
             InvalidInputError: An argument is out of range, or *since* is after *until*.
@@ -70,6 +87,7 @@ class MemoryScope:
             start,
             end,
             filter_path(where),
+            None if seals.ring is None else lookup_path(where, partial(lookup_hashes, seals=seals)),
             is_indexed(where),
             check_time(as_of, "as_of"),
         )
@@ -80,7 +98,7 @@ class MemoryScope:
 
     @property
     def parameters(self) -> tuple[Any, ...]:
-        """The parameters $2 to $10 of a block with the fragment `scope`."""
+        """The parameters $2 to $11 of a block with the fragment `scope`."""
         return (
             self.agent_id,
             self.include_shared,
@@ -90,5 +108,6 @@ class MemoryScope:
             self.since,
             self.until,
             self.path,
+            self.lookup_path,
             self.as_of,
         )

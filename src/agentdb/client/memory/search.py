@@ -112,6 +112,7 @@ class MemorySearch(MemoryResource):
         """
         scope = MemoryScope.of(
             check_text(agent_id, "agent_id"),
+            self._seals,
             include_shared=include_shared,
             memory_type=memory_type,
             min_importance=min_importance,
@@ -157,6 +158,7 @@ class MemorySearch(MemoryResource):
         """Return how many memories live: those of one agent, or of the whole organization; narrowed as by `list`."""
         scope = MemoryScope.of(
             agent_id,
+            self._seals,
             include_shared=include_shared,
             memory_type=memory_type,
             min_importance=min_importance,
@@ -234,6 +236,7 @@ class MemorySearch(MemoryResource):
         weighing = SearchWeights.of(weights)
         scope = MemoryScope.of(
             check_text(agent_id, "agent_id"),
+            self._seals,
             include_shared=include_shared,
             memory_type=memory_type,
             min_importance=min_importance,
@@ -265,7 +268,8 @@ class MemorySearch(MemoryResource):
         rows = (await self._fetch(sql, *arguments))[:limit]
         now = datetime.now(UTC)
         accesses = self._recalled(rows)
-        return SearchResult(recent_hit(row, accesses, now, weights, by_importance=by_importance) for row in rows)
+        seals = self._seals
+        return SearchResult(recent_hit(row, accesses, seals, now, weights, by_importance=by_importance) for row in rows)
 
     async def _ranked(
         self,
@@ -298,7 +302,8 @@ class MemorySearch(MemoryResource):
         accesses = self._recalled(rows)
         if rows and rows[0]["is_indexed"] and kind not in large:
             large.add(kind, is_even=rows[0]["is_even"])
-        hits = (ranked_hit(row, accesses, has_words=words is not None) for row in rows)
+        seals = self._seals
+        hits = (ranked_hit(row, accesses, seals, has_words=words is not None) for row in rows)
         return SearchResult(hits, exact=not rows or rows[0]["is_exact"], embedding_error=error)
 
     def _recalled(self, rows: Sequence[Record]) -> Accesses:

@@ -7,9 +7,10 @@ import builtins
 import logging
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypedDict, Unpack
 
 from agentdb.client.execution.running import note_memory, running_id
+from agentdb.client.flow import Breath
 from agentdb.client.memory.resource import MemoryResource
 from agentdb.client.memory.rows import (
     Key,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from agentdb.client.memory.embedding import Embedding
+    from agentdb.postgres.driver import Record
 
 __all__ = ["MemoryChanges", "MemoryStore", "OnDuplicate"]
 
@@ -51,6 +53,14 @@ _KEYED_VERSION: Final = "8"
 
 Ids = dict[Key, str]
 """The id that a memory got, by its key."""
+
+
+class _Embedded(NamedTuple):
+    """A content and its embedding, or why it has none."""
+
+    content: str
+    vector: bytes | None
+    error: str | None
 
 
 class MemoryChanges(TypedDict, total=False):
@@ -79,6 +89,9 @@ class MemoryStore(MemoryResource):
         fails its own call alone. A client with an embedder embeds the content first; when that fails, the memory is
         stored all the same, marked by *embedding_error*, for `reembed` to repair.
 
+        A sensitive memory is encrypted where the client has a key, and the embedder does not see it unless
+        AGENTDB_EMBED_SENSITIVE is set; an embedding that the entry brings is stored.
+
         Args:
             entry: The memory.
             on_duplicate: When an equal memory lives: "return" its id, or "raise" ConflictError.
@@ -98,11 +111,10 @@ class MemoryStore(MemoryResource):
             ConflictError: Another memory has the entry's id or key; an equal one lives and *on_duplicate* is "raise".
             InvalidInputError: *entry* cannot be stored.
             DimensionMismatchError: Its embedding has another length than the client's embedder makes.
+            EncryptionError: It is sensitive, there is no key, and AGENTDB_REQUIRE_ENCRYPTION is set.
         """
         refuses_duplicates = _refuses(on_duplicate)
-        row = self._row(entry)
-        if row.embedding is None and self._embedding is not None:
-            row = await self._embedded(row, self._embedding)
+        row = await self._ready(entry)
         if refuses_duplicates or self._client.in_transaction:
             (memory_id,) = await self._store([row], refuses_duplicates)
         else:
@@ -133,20 +145,21 @@ class MemoryStore(MemoryResource):
             NotFoundError: An agent is not registered.
             ConflictError: As for `store`.
             InvalidInputError: An entry cannot be stored; the field names it, as in "entries[3].metadata.x".
+            EncryptionError: As for `store`.
         """
         refuses = _refuses(on_duplicate)
         embedding, failed = self._embedding, ""
-        chunks = in_chunks(rows_of(entries, embedding, running_id(self._client)))
+        chunks = in_chunks(map(self._storable, rows_of(entries, embedding, running_id(self._client))))
         if isinstance(entries, Sequence):
             chunks = _again([chunk async for chunk in chunks])
         ids: builtins.list[str] = []
         async for chunk in chunks:
             rows = chunk
             if failed:
-                rows = [row if row.embedding else with_embedding(row, None, error=failed) for row in rows]
+                rows = [with_embedding(row, None, error=failed) if self._lacks_embedding(row) else row for row in rows]
             elif embedding is not None:
                 rows, failed = await self._all_embedded(rows, embedding)
-            stored = await self._store(rows, refuses)
+            stored = await self._store(await self._all_sealed(rows), refuses)
             note_memory(self._client, "store", stored)
             ids += stored
         return ids
@@ -156,6 +169,9 @@ class MemoryStore(MemoryResource):
         Change a living memory in place; a new content gets an embedding of its own, or has none without an embedder.
         `supersede` keeps the old version instead.
 
+        What becomes sensitive is encrypted, and loses its embedding unless AGENTDB_EMBED_SENSITIVE is set; what is
+        sensitive no more becomes plain text, and gets an embedding. Every change encrypts with the newest key.
+
         Args:
             memory_id: The memory.
             changes: The fields to change, as in `MemoryEntry`.
@@ -164,22 +180,28 @@ class MemoryStore(MemoryResource):
             NotFoundError: No living memory has this id.
             ConflictError: The agent has another memory equal to what this one would become.
             InvalidInputError: A field does not exist or its value does not fit.
+            EncryptionError: The memory is encrypted and there is no key that opens it; or as for `store`.
         """
         wanted = known_uuid("memory", memory_id)
         unknown = changes.keys() - MemoryChanges.__annotations__.keys()
         if unknown:
             raise InvalidInputError(min(unknown), "is not a field that can be changed.")
-        made: tuple[bytes | None, str | None] = None, None
-        if isinstance(changes.get("content"), str) and self._embedding is not None:
-            # before anything is locked, since it may take a while
-            checked(MemoryEntry, agent_id="-", content=changes["content"])
-            made = await self._made(changes["content"], self._embedding)
+        # before anything is locked, since it may take a while
+        made = None if self._embedding is None else await self._embedding_of_change(wanted, changes, self._embedding)
         async with self._client.transaction() as transaction:
             memories = transaction.memories
-            current = await memories._lock(wanted)
+            record = await memories._lock(wanted)
+            (current,) = memories._memories([record])
             fields = {name: getattr(current, name) for name in MemoryChanges.__annotations__}
             entry = checked(MemoryEntry, agent_id=current.agent_id, id=current.id, **{**fields, **changes})
-            row = with_embedding(memories._row(entry), self._embedding, *made)
+            row = memories._row(entry)
+            if made is not None and made.content == entry.content and self._embeds(sensitive=entry.sensitive):
+                row = with_embedding(row, self._embedding, made.vector, made.error)
+            is_new = row.embedding is not None and current.embedding_model is None
+            is_hidden = record["sealed"] is None and not self._embeds(sensitive=entry.sensitive)
+            keeps_embedding = entry.content == current.content and not is_new and not is_hidden
+            row = memories._sealed(row)
+            await memories._rekey([row])
             # of the row all but id and agent, and what does not change
             rows = await memories._fetch(
                 _SQL["update"],
@@ -190,6 +212,9 @@ class MemoryStore(MemoryResource):
                 row.embedding,
                 row.embedding_model,
                 row.embedding_error,
+                row.sealed,
+                row.lookups,
+                keeps_embedding,
             )
         note_memory(self._client, "update", [str(wanted)])
         return self._memories(rows)[0]
@@ -205,11 +230,10 @@ class MemoryStore(MemoryResource):
             NotFoundError: No living memory has this id.
             ConflictError: *entry* equals the memory that it is to replace.
             InvalidInputError: *entry* is another agent's, or cannot be stored.
+            EncryptionError: As for `store`.
         """
         wanted = known_uuid("memory", memory_id)
-        row = self._row(entry)
-        if row.embedding is None and self._embedding is not None:
-            row = await self._embedded(row, self._embedding)
+        row = await self._ready(entry)
         async with self._client.transaction() as transaction:
             memories = transaction.memories
             try:
@@ -219,10 +243,10 @@ class MemoryStore(MemoryResource):
                 if earlier is None:
                     raise
                 return earlier
-            if current.agent_id != entry.agent_id:
+            if current["agent_id"] != entry.agent_id:
                 raise InvalidInputError("agent_id", "is not the agent whose memory is to be replaced.")
             (replacement,) = await memories._store([row], refuses_duplicates=False)
-            if replacement == current.id:
+            if replacement == current["id"]:
                 raise ConflictError("The memory equals the one that it is to replace.")
             await memories._execute(_SQL["supersede"], wanted, parse_uuid(replacement))
         note_memory(self._client, "supersede", [replacement, str(wanted)])
@@ -241,14 +265,15 @@ class MemoryStore(MemoryResource):
             note_memory(self._client, "delete", [str(wanted)], deleted)
         return deleted > 0
 
-    async def _lock(self, memory_id: UUID) -> Memory:
+    async def _lock(self, memory_id: UUID) -> Record:
         rows = await self._fetch(_SQL["lock"], memory_id)
         if not rows:
             raise NotFoundError("memory", str(memory_id))
-        return self._memories(rows)[0]
+        return rows[0]
 
     async def _replacement(self, memory_id: UUID, row: MemoryRow) -> str | None:
         """Return the id of the memory that superseded this one, if it equals *row*."""
+        await self._rekey([row])
         rows = await self._fetch(_SQL["get"], memory_id, True, True)
         newer = rows[0]["superseded_by"] if rows else None
         return newer if newer in await self._landed([newer] if newer else [], {row.key}) else None
@@ -259,12 +284,53 @@ class MemoryStore(MemoryResource):
         return [row["id"] for row in found if memory_key(row["agent_id"], row["content_hash"]) in keys]
 
     def _row(self, entry: MemoryEntry) -> MemoryRow:
-        return memory_row(entry, self._embedding, running_id(self._client))
+        return self._storable(memory_row(entry, self._embedding, running_id(self._client)))
+
+    async def _ready(self, entry: MemoryEntry) -> MemoryRow:
+        """Return the row of *entry* as it is sent: with its embedding, and sealed if it is sensitive."""
+        row = self._row(entry)
+        if self._embedding is not None and self._lacks_embedding(row):
+            row = with_embedding(row, self._embedding, *await self._made(row.content, self._embedding))
+        return self._sealed(row)
+
+    async def _all_sealed(self, rows: Sequence[MemoryRow]) -> builtins.list[MemoryRow]:
+        """Return *rows*, the sensitive ones sealed; let others run between some and the next."""
+        done, breath = [], Breath()
+        for row in rows:
+            done.append(self._sealed(row))
+            if row.sensitive:
+                await breath.take()
+        return done
 
     # Embedding.
 
-    async def _embedded(self, row: MemoryRow, embedding: Embedding) -> MemoryRow:
-        return with_embedding(row, embedding, *await self._made(row.content, embedding))
+    def _lacks_embedding(self, row: MemoryRow) -> bool:
+        return row.embedding is None and self._embeds(sensitive=row.sensitive)
+
+    async def _embedding_of_change(
+        self, memory_id: UUID, changes: MemoryChanges, embedding: Embedding
+    ) -> _Embedded | None:
+        """Return the content that a change has to be embedded with, and its embedding; None if it needs none."""
+        has_keys = self._client.key_ring is not None
+        if "content" not in changes and not (has_keys and changes.get("sensitive") is False):
+            return None
+        content, sensitive = changes.get("content"), changes.get("sensitive")
+        if has_keys and (content is None or sensitive is None):
+            (current,) = self._memories(await self._living(memory_id))
+            if content is None and current.embedding_model is not None:
+                return None
+            content = current.content if content is None else content
+            sensitive = current.sensitive if sensitive is None else sensitive
+        if not isinstance(content, str) or not self._embeds(sensitive=bool(sensitive)):
+            return None
+        checked(MemoryEntry, agent_id="-", content=content)
+        return _Embedded(content, *await self._made(content, embedding))
+
+    async def _living(self, memory_id: UUID) -> Sequence[Record]:
+        rows = await self._fetch(_SQL["get"], memory_id, False, False)
+        if not rows:
+            raise NotFoundError("memory", str(memory_id))
+        return rows
 
     async def _made(self, content: str, embedding: Embedding) -> tuple[bytes | None, str | None]:
         """Return the embedding of *content*, or else why there is none."""
@@ -278,10 +344,10 @@ class MemoryStore(MemoryResource):
         self, rows: Sequence[MemoryRow], embedding: Embedding
     ) -> tuple[builtins.list[MemoryRow], str]:
         """Return the rows with their embeddings, and why all of them failed, "" if they did not."""
-        missing = [row for row in rows if row.embedding is None]
+        missing = [row for row in rows if self._lacks_embedding(row)]
         made = await asyncio.gather(*(self._made(row.content, embedding) for row in missing))
         results = iter(made)
-        done = [row if row.embedding else with_embedding(row, embedding, *next(results)) for row in rows]
+        done = [with_embedding(row, embedding, *next(results)) if self._lacks_embedding(row) else row for row in rows]
         failed = bool(made) and all(vector is None for vector, _ in made)
         return done, (made[-1][1] or "") if failed else ""
 
@@ -295,7 +361,8 @@ class MemoryStore(MemoryResource):
         return results
 
     async def _store(self, rows: Sequence[MemoryRow], refuses_duplicates: bool) -> builtins.list[str]:
-        """Store *rows* with one statement and return their ids in order."""
+        """Store *rows* with one statement and return their ids in order; they are sealed if they have to be."""
+        await self._rekey(rows)
         keys = [row.key for row in rows]
         unique = unique_rows(rows, keys)
         if refuses_duplicates and len(unique.rows) < len(rows):

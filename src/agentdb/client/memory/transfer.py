@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from asyncio import sleep
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from agentdb.client.flow import Breath, begin_one_moment, each_line
 from agentdb.client.memory.arrivals import Arrivals, MemoryArrivals
 from agentdb.client.memory.lines import LineReader, LineWriter
-from agentdb.client.memory.transfer_rows import TransferRow, agents_in, header_values, memory_values, transfer_row
+from agentdb.client.memory.sealing import open_memory
+from agentdb.client.memory.transfer_rows import (
+    OpenSealed,
+    TransferRow,
+    agents_in,
+    header_values,
+    memory_values,
+    opened_values,
+    transfer_row,
+)
 from agentdb.client.queries import load_queries, write_out
 from agentdb.errors import InvalidInputError, NotFoundError
 from agentdb.ids import NIL_UUID
@@ -20,7 +29,9 @@ from agentdb.validation import check_text
 if TYPE_CHECKING:
     from agentdb.models import AgentConfig
 
-__all__ = ["Imported", "MemoryTransfer"]
+__all__ = ["Imported", "MemoryTransfer", "SealedAs"]
+
+SealedAs = Literal["plain", "keep", "omit"]
 
 _SQL: Final = load_queries("memory_transfer")
 _PAGE_ROWS: Final = 1000
@@ -29,18 +40,10 @@ _PAGE_BYTES: Final = 4_000_000
 # rows are stored no quicker.
 _STATEMENT_ROWS: Final = 250
 _STATEMENT_BYTES: Final = 1_000_000
-_BREATH_SECONDS: Final = 0.004
-
-# Begins the transaction anew as one that keeps its first snapshot, for the same organization. SET TRANSACTION would
-# have to come before any query, and behind PgBouncer a transaction begins with one, which names the organization.
-# Without sorting a page can only come from the primary key: statistics may know nothing of this organization yet.
-_ONE_MOMENT: Final = """
-SELECT 'COMMIT; BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; ' || format(
-    'SELECT set_config(%L, %L, true), set_config(%L, %L, true), set_config(%L, %L, true)', 'enable_sort', 'off',
-    'agentdb.organization_id', current_setting('agentdb.organization_id', true),
-    'search_path', current_setting('search_path')
+_CHOICES: Final = (
+    'is missing, and some memories are encrypted. "plain" exports what they say, "keep" exports them encrypted, for '
+    'this organization and its keys alone, "omit" leaves them out.'
 )
-"""
 
 
 class Imported(NamedTuple):
@@ -59,7 +62,9 @@ class Imported(NamedTuple):
 class MemoryTransfer(MemoryArrivals):
     """What of `client.memories` exports and imports."""
 
-    async def export_lines(self, agent_id: str | None = None) -> AsyncGenerator[str, None]:
+    async def export_lines(
+        self, agent_id: str | None = None, *, sealed: SealedAs | None = None
+    ) -> AsyncGenerator[str, None]:
         """
         Yield memories as lines of text, without newlines and in bounded memory, for `import_lines` to read.
 
@@ -70,29 +75,39 @@ class MemoryTransfer(MemoryArrivals):
 
         Args:
             agent_id: Only this agent's memories; None: the organization's.
+            sealed: What becomes of encrypted memories. "plain": their text is in the lines, and an import encrypts it
+                again where there is a key. "keep": they stay encrypted, and only the same organization with the same
+                keys can import them. "omit": they are left out, with the older versions that they superseded, and the
+                last line says how many they are. None: there must not be any.
 
         Raises:
             NotFoundError: There is no such agent.
-            InvalidInputError: The client is in a transaction; or a memory, or the list of agents, takes more than
-                16,000,000 characters.
+            InvalidInputError: The client is in a transaction; there are encrypted memories and *sealed* does not say
+                what becomes of them; or a memory, or the list of agents, takes more than 16,000,000 characters.
+            EncryptionError: A memory does not open, and *sealed* is "plain".
         """
+        if sealed not in (None, "plain", "keep", "omit"):
+            raise InvalidInputError("sealed", 'expected "plain", "keep" or "omit".')
         agent = None if agent_id is None else check_text(agent_id, "agent_id")
         if self._client.in_transaction:
             raise InvalidInputError("client", "is in a transaction; an export takes one of its own.")
         await self._client.gathering.accesses.flush()
         async with self._client.transaction() as transaction:
-            ((script,),) = await transaction.driver.fetch(_ONE_MOMENT)
-            await transaction.driver.script(script)
-            async with aclosing(transaction.memories._exported(agent)) as lines:
+            await begin_one_moment(transaction.inner_driver)
+            async with aclosing(transaction.memories._exported(agent, sealed)) as lines:
                 async for line in lines:
                     yield line
 
-    async def _exported(self, agent_id: str | None) -> AsyncGenerator[str, None]:
+    async def _exported(self, agent_id: str | None, sealed: SealedAs | None) -> AsyncGenerator[str, None]:
         agents = await self._fetch(_SQL["export_agents"], agent_id)
         if agent_id is not None and not agents:
             raise NotFoundError("agent", agent_id)
-        left_out = {row["id"] for row in await self._fetch(_SQL["export_left_out"], agent_id)}
-        writer, breath = LineWriter(), _Breath()
+        if sealed is None and (await self._fetch(_SQL["export_sealed"], agent_id))[0]["has_sealed"]:
+            raise InvalidInputError("sealed", _CHOICES)
+        omits = sealed == "omit"
+        left_out = {row["id"] for row in await self._fetch(_SQL["export_left_out"], agent_id, omits)}
+        open_sealed = partial(open_memory, seals=self._seals) if sealed == "plain" else None
+        writer, breath, omitted = LineWriter(), Breath(), 0
         header = header_values(self._client.organization_id, agent_id, datetime.now(UTC), agents)
         yield writer.line(header, "the list of agents")
         after = NIL_UUID
@@ -103,10 +118,12 @@ class MemoryTransfer(MemoryArrivals):
                 break
             for row in rows:
                 after = row["id"]
-                if after not in left_out:
-                    yield writer.line(memory_values(row), f"memory {after}")
+                if omits and row["sealed"] is not None:
+                    omitted += 1
+                elif after not in left_out:
+                    yield writer.line(memory_values(row, open_sealed), f"memory {after}")
                 await breath.take()
-        yield writer.trailer()
+        yield writer.trailer(omitted)
 
     async def import_lines(
         self,
@@ -132,51 +149,28 @@ class MemoryTransfer(MemoryArrivals):
                 "line 17" or "line 17.importance".
             ConflictError: An id belongs to another memory, or the name of an agent to one of another id.
             NotFoundError: There is no agent *agent_id*.
+            EncryptionError: A memory that was exported encrypted does not open here; or one is sensitive, there is no
+                key, and AGENTDB_REQUIRE_ENCRYPTION is set.
             TransactionConflictError: Others stored the same memories at the same time; it may be tried again.
         """
         target = None if agent_id is None else check_text(agent_id, "agent_id")
         reader = LineReader()
-        async with aclosing(_each(lines)) as source:
+        async with aclosing(each_line(lines)) as source:
             agents = await _agents(reader, source)
             async with self._client.transaction() as transaction:
                 memories = transaction.memories
                 await memories._await_agents(agents, target)
                 arrivals = Arrivals()
                 await memories._begin_arrivals()
-                async with aclosing(_batches(reader, source, {agent.id for agent in agents}, target)) as batches:
+                open_sealed = partial(open_memory, seals=self._seals)
+                known = {agent.id for agent in agents}
+                async with aclosing(_batches(reader, source, known, target, open_sealed)) as batches:
                     async for batch in batches:
                         await memories._arrive(batch, arrivals)
                         if progress is not None:
                             progress(arrivals.memories + arrivals.known)
                 await memories._end_arrivals()
         return Imported(arrivals.memories, arrivals.known)
-
-
-class _Breath:
-    """Leaves the event loop to others for a moment when this task has had it for long."""
-
-    def __init__(self) -> None:
-        self._since = time.monotonic()
-
-    async def take(self) -> None:
-        if time.monotonic() - self._since > _BREATH_SECONDS:
-            await sleep(0)
-            self._since = time.monotonic()
-
-
-async def _each(lines: object) -> AsyncGenerator[object, None]:
-    if isinstance(lines, AsyncGenerator):
-        async with aclosing(lines):  # an export holds a connection until it is closed
-            async for line in lines:
-                yield line
-    elif isinstance(lines, AsyncIterable):
-        async for line in lines:
-            yield line
-    elif isinstance(lines, Iterable) and not isinstance(lines, str | bytes):
-        for line in lines:
-            yield line
-    else:
-        raise InvalidInputError("lines", f"expected lines of text, got {type(lines).__name__}.")
 
 
 async def _agents(reader: LineReader, source: AsyncIterator[object]) -> list[AgentConfig]:
@@ -189,16 +183,20 @@ async def _agents(reader: LineReader, source: AsyncIterator[object]) -> list[Age
 
 
 async def _batches(
-    reader: LineReader, source: AsyncIterator[object], agents: set[str | None], target: str | None
+    reader: LineReader,
+    source: AsyncIterator[object],
+    agents: set[str | None],
+    target: str | None,
+    open_sealed: OpenSealed,
 ) -> AsyncGenerator[list[TransferRow], None]:
     """Yield the memories of the lines that are left, as many at a time as travel well as one statement."""
     batch: list[TransferRow] = []
-    size, last, breath = 0, NIL_UUID, _Breath()
+    size, last, breath = 0, NIL_UUID, Breath()
     async for line in source:
         values = reader.read(line)
         await breath.take()
         if values is not None:
-            row = transfer_row(values, reader.number)
+            row = transfer_row(opened_values(values, reader.number, open_sealed), reader.number)
             _check_place(row, last, agents)
             last = row.id
             batch.append(row if target is None else row._replace(agent_id=target))

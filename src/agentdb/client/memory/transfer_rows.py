@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from array import array
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentdb.client.memory.lines import FORMAT, VERSION
+from agentdb.client.memory.lines import MEMORIES
 from agentdb.client.memory.rows import Key, memory_key, memory_row
 from agentdb.errors import InvalidInputError
 from agentdb.models import AgentConfig, MemoryEntry
@@ -21,9 +21,11 @@ from agentdb.validation import Name, UtcDatetime, UuidText, checked, parse_json
 if TYPE_CHECKING:
     from agentdb.postgres.driver import Record
 
-__all__ = ["TransferRow", "agents_in", "header_values", "memory_values", "transfer_row"]
+__all__ = ["OpenSealed", "TransferRow", "agents_in", "header_values", "memory_values", "opened_values", "transfer_row"]
 
 M = TypeVar("M", bound=BaseModel)
+OpenSealed = Callable[[str, bytes], tuple[str, dict[str, Any]]]
+"""Returns content and metadata of the memory of an id from what is sealed."""
 
 _MOST_DIMENSIONS: Final = 16_000
 _HEADER_FIELDS: Final = {"format", "version", "organization_id", "agent_id", "exported_at", "agents"}
@@ -53,6 +55,7 @@ class _Provenance(BaseModel):
 
 
 _MEMORY_FIELDS: Final = {*_ENTRY_FIELDS, *_Provenance.model_fields, "embedding"}
+_SEALED_FIELDS: Final = _MEMORY_FIELDS - {"content", "metadata"} | {"sealed"}
 
 
 class TransferRow(NamedTuple):
@@ -86,6 +89,8 @@ class TransferRow(NamedTuple):
     expires_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    sealed: bytes | None
+    lookups: str
     line: int
 
     @property
@@ -96,7 +101,7 @@ class TransferRow(NamedTuple):
     @property
     def size(self) -> int:
         """About how many bytes it travels as."""
-        return len(self.content) + len(self.metadata) + len(self.embedding or b"")
+        return len(self.content) + len(self.metadata) + len(self.sealed or b"") + len(self.embedding or b"")
 
 
 # Out.
@@ -107,8 +112,8 @@ def header_values(
 ) -> dict[str, Any]:
     """Return what the first line holds; *agents* are rows of the block `export_agents`."""
     return {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": MEMORIES.format,
+        "version": MEMORIES.version,
         "organization_id": organization_id,
         "agent_id": agent_id,
         "exported_at": exported_at.isoformat(),
@@ -116,22 +121,35 @@ def header_values(
     }
 
 
-def memory_values(row: Record) -> dict[str, Any]:
+def memory_values(row: Record, open_sealed: OpenSealed | None = None) -> dict[str, Any]:
     """
     Return what the line of a memory holds; *row* is one of the block `export_page`.
 
-    Times become ISO 8601 in UTC, an embedding the base64 of its 32-bit floats, little-endian.
+    Times become ISO 8601 in UTC, an embedding the base64 of its 32-bit floats, little-endian. A sealed memory becomes
+    a line like any other if there is something to open it with; else it keeps *sealed*, in base64, in place of content
+    and metadata.
     """
     values: dict[str, Any] = {
         name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()
     }
-    try:
-        values["metadata"] = parse_json(values["metadata"])
-    except (ValueError, RecursionError):
-        raise InvalidInputError(f"memory {row['id']}.metadata", "is too deep, or holds too long a number.") from None
+    sealed = values.pop("sealed")
+    if sealed is None:
+        values["metadata"] = _metadata(row)
+    elif open_sealed is None:
+        del values["content"], values["metadata"]
+        values["sealed"] = b64encode(sealed).decode()
+    else:
+        values["content"], values["metadata"] = open_sealed(row["id"], sealed)
     if values["embedding"] is not None:
         values["embedding"] = b64encode(_little_endian(unpack_vector(values["embedding"])).tobytes()).decode()
     return values
+
+
+def _metadata(row: Record) -> Any:
+    try:
+        return parse_json(row["metadata"])
+    except (ValueError, RecursionError):
+        raise InvalidInputError(f"memory {row['id']}.metadata", "is too deep, or holds too long a number.") from None
 
 
 # In.
@@ -152,6 +170,30 @@ def agents_in(header: dict[str, Any], place: str) -> list[AgentConfig]:
     if _has_twins(config.id for config in configs) or _has_twins(config.name for config in configs):
         raise InvalidInputError(f"{place}.agents", "names an agent twice.")
     return configs
+
+
+def opened_values(values: dict[str, Any], line: int, open_sealed: OpenSealed) -> dict[str, Any]:
+    """
+    Return what a line would hold if its memory had not been kept sealed; the line itself if it was not.
+
+    Raises:
+        InvalidInputError: A field is missing or unknown, or is not what such a line has.
+        EncryptionError: It does not open: there is no key for it, or it is not this memory's, of this organization.
+    """
+    if "sealed" not in values:
+        return values
+    place = f"line {line}"
+    _check_fields(values, _SEALED_FIELDS, place)
+    memory_id = _placed(_Provenance, place, values).id
+    if values["sensitive"] is not True:
+        raise InvalidInputError(f"{place}.sensitive", "is not true, though the memory is sealed.")
+    try:
+        sealed = b64decode(values["sealed"], validate=True)
+    except (TypeError, ValueError):
+        raise InvalidInputError(f"{place}.sealed", "is not base64.") from None
+    content, metadata = open_sealed(memory_id, sealed)
+    rest = {name: value for name, value in values.items() if name != "sealed"}
+    return {**rest, "content": content, "metadata": metadata}
 
 
 def transfer_row(values: dict[str, Any], line: int) -> TransferRow:
@@ -182,6 +224,8 @@ def transfer_row(values: dict[str, Any], line: int) -> TransferRow:
         entry.expires_at,
         more.created_at,
         more.updated_at,
+        None,
+        "{}",
         line,
     )
 

@@ -2,7 +2,8 @@
 -- fragment: execution
 x.id::text AS id, x.agent_id, x.parent_id::text AS parent_id, x.kind, x.task, x.result, x.settings,
     x.status::text AS status, x.error, x.error_type, x.traceback, x.model, x.input_tokens, x.cached_input_tokens,
-    x.cache_write_tokens, x.output_tokens, x.reasoning_tokens, x.cost, x.started_at, x.finished_at
+    x.cache_write_tokens, x.output_tokens, x.reasoning_tokens, x.cost, x.started_at, x.finished_at, x.sealed_task,
+    x.sealed_result
 
 -- fragment: cost
 -- What the tokens of e cost by the price of the model when the execution started; NULL where that is not known, or
@@ -22,10 +23,10 @@ x.id::text AS id, x.agent_id, x.parent_id::text AS parent_id, x.kind, x.task, x.
 )
 
 -- fragment: insert_start
-INSERT INTO agent_executions AS x (organization_id, id, agent_id, parent_id, kind, task, settings, model, started_at,
-    heartbeat_at)
-SELECT $1, e.id, e.agent_id, e.parent_id, e.kind, e.task::jsonb, e.settings::jsonb, e.model, clock_timestamp(),
-    clock_timestamp()
+INSERT INTO agent_executions AS x (organization_id, id, agent_id, parent_id, kind, task, settings, model, sealed_task,
+    started_at, heartbeat_at)
+SELECT $1, e.id, e.agent_id, e.parent_id, e.kind, e.task::jsonb, e.settings::jsonb, e.model, e.sealed_task,
+    clock_timestamp(), clock_timestamp()
 
 -- fragment: keep_start
 ON CONFLICT (organization_id, id) DO UPDATE SET heartbeat_at = x.heartbeat_at
@@ -34,7 +35,7 @@ RETURNING {{execution}}
 -- fragment: update_end
 UPDATE agent_executions AS x
 SET status = e.status::execution_status, result = e.result::jsonb, error = e.error, error_type = e.error_type,
-    traceback = e.traceback, model = coalesce(e.model, x.model), cost = coalesce(e.cost, {{cost}}),
+    traceback = e.traceback, sealed_result = e.sealed_result, model = coalesce(e.model, x.model), cost = coalesce(e.cost, {{cost}}),
     settings = x.settings || e.settings::jsonb, input_tokens = e.input, cached_input_tokens = e.cached_input,
     cache_write_tokens = e.cache_write, output_tokens = e.output, reasoning_tokens = e.reasoning,
     finished_at = clock_timestamp(), heartbeat_at = clock_timestamp()
@@ -45,7 +46,7 @@ RETURNING {{execution}}
 
 -- fragment: end_columns
 (id, status, result, error, error_type, traceback, model, cost, settings, input, cached_input, cache_write, output,
-        reasoning)
+        reasoning, sealed_result)
 
 -- Of arrays PostgreSQL thinks that they have ten elements, and so that a plan for all calls is dearer than a new one for each:
 -- 0.6 ms of planning. One start or end goes without.
@@ -53,15 +54,15 @@ RETURNING {{execution}}
 -- name: start
 -- Begin an execution; when a write with the same key has begun it already, it is returned as it is now.
 {{insert_start}}
-FROM (VALUES ($2::uuid, $3::text, $4::uuid, $5::text, $6::text, $7::text, $8::text))
-    AS e (id, agent_id, parent_id, kind, task, settings, model)
+FROM (VALUES ($2::uuid, $3::text, $4::uuid, $5::text, $6::text, $7::text, $8::text, $9::bytea))
+    AS e (id, agent_id, parent_id, kind, task, settings, model, sealed_task)
 {{keep_start}}
 
 -- name: start_many
 -- The same of several, one per element of the arrays.
 {{insert_start}}
-FROM unnest($2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[])
-    AS e (id, agent_id, parent_id, kind, task, settings, model)
+FROM unnest($2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[])
+    AS e (id, agent_id, parent_id, kind, task, settings, model, sealed_task)
 {{keep_start}}
 
 -- name: finish
@@ -69,7 +70,7 @@ FROM unnest($2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text
 WITH {{steps_written}}, ended AS (
     {{update_end}}
     FROM (VALUES ($3::uuid, $4::text, $5::text, $6::text, $7::text, $8::text, $9::text, $10::numeric, $11::text,
-            $12::bigint, $13::bigint, $14::bigint, $15::bigint, $16::bigint))
+            $12::bigint, $13::bigint, $14::bigint, $15::bigint, $16::bigint, $17::bytea))
         AS e {{end_columns}}
     {{where_running}}
 )
@@ -80,7 +81,7 @@ SELECT * FROM ended
 WITH {{steps_written}}, ended AS (
     {{update_end}}
     FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::numeric[],
-            $11::text[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[])
+            $11::text[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bytea[])
         AS e {{end_columns}}
     {{where_running}}
 )
@@ -110,7 +111,7 @@ WITH RECURSIVE tree (id, depth) AS (
 SELECT {{execution}}, (
     SELECT json_agg(json_build_object('id', s.id, 'agent_id', s.agent_id, 'execution_id', s.execution_id, 'kind', s.kind,
         'name', s.name, 'success', s.success, 'duration_ms', s.duration_ms, 'message', s.message,
-        'error_type', s.error_type, 'data', s.data, 'at', s.at) ORDER BY s.id)
+        'error_type', s.error_type, 'data', s.data, 'at', s.at, 'sealed', encode(s.sealed, 'base64')) ORDER BY s.id)
     FROM agent_steps AS s WHERE s.organization_id = $1 AND s.execution_id = x.id
 ) AS steps
 FROM agent_executions AS x JOIN tree USING (id)

@@ -10,11 +10,12 @@ locked AS (
     ORDER BY t.id FOR NO KEY UPDATE
 ), written AS (
     INSERT INTO agent_steps AS s (organization_id, id, agent_id, execution_id, kind, name, tool_id, tool_version, success,
-        duration_ms, message, error_type, data, at)
+        duration_ms, message, error_type, data, sealed, at)
     SELECT $1, e.id, coalesce(e.agent_id, p.agent_id), e.execution_id, e.kind, e.name, l.id, l.version, e.success, e.duration_ms, e.message,
-        e.error_type, e.data::jsonb, e.at
+        e.error_type, e.data::jsonb, decode(e.sealed, 'base64'), e.at
     FROM jsonb_to_recordset($2::jsonb) AS e (id uuid, agent_id text, execution_id uuid, kind text, name text,
-            success boolean, duration_ms float8, message text, error_type text, data text, at timestamptz)
+            success boolean, duration_ms float8, message text, error_type text, data text, sealed text,
+            at timestamptz)
         LEFT JOIN locked AS l ON e.kind = 'tool' AND l.name = e.name
         LEFT JOIN agent_executions AS p ON p.organization_id = $1 AND p.id = e.execution_id
     WHERE (e.kind <> 'tool' OR l.id IS NOT NULL) AND (e.execution_id IS NULL OR p.id IS NOT NULL)

@@ -1,29 +1,42 @@
 -- uses: steps
 -- fragment: tool
-t.id::text AS id, t.name, t.version, t.description, t.parameters, t.status::text AS status, t.owner_agent_id,
+t.id::text AS id, t.name, t.version, t.description, t.parameters, t.sealed, t.status::text AS status, t.owner_agent_id,
     t.call_count AS calls, t.success_count AS successes, t.total_duration_ms, t.last_used_at, t.created_at, t.updated_at
+
+-- fragment: offered
+-- The tools of $3, a JSON array. What is sealed of them travels as Base64.
+offered AS (
+    SELECT e.id, e.name, e.description, e.parameters::jsonb AS parameters, decode(e.sealed, 'base64') AS sealed,
+        decode(e.lookup, 'base64') AS lookup, decode(e.sealed_version, 'base64') AS sealed_version
+    FROM jsonb_to_recordset($3::jsonb) AS e (id uuid, name text, description text, parameters text, sealed text,
+        lookup text, sealed_version text)
+)
 
 -- fragment: registering
 -- Of a tool that is there; other parameters make it a new version, of which two never get the same number: the row is locked.
+-- Sealed ones are the same when their hash is among $4, those that the offered ones have under any key.
 ON CONFLICT (organization_id, name) DO UPDATE
-SET version = t.version + (t.parameters <> EXCLUDED.parameters)::integer, description = EXCLUDED.description,
-    parameters = EXCLUDED.parameters, owner_agent_id = EXCLUDED.owner_agent_id, is_method = EXCLUDED.is_method,
+SET version = t.version + CASE WHEN t.sealed IS NOT NULL THEN t.lookup <> ALL($4::bytea[])
+        ELSE EXCLUDED.sealed IS NOT NULL OR t.parameters <> EXCLUDED.parameters END::integer,
+    description = EXCLUDED.description, parameters = EXCLUDED.parameters, sealed = EXCLUDED.sealed,
+    lookup = EXCLUDED.lookup, owner_agent_id = EXCLUDED.owner_agent_id, is_method = EXCLUDED.is_method,
     status = 'active', updated_at = now()
 RETURNING t.*
 
 -- fragment: versioned
 -- A version is kept as it was when it came to be.
 versioned AS (
-    INSERT INTO agent_tool_versions AS v (organization_id, tool_id, version, description, parameters)
-    SELECT $1, r.id, r.version, r.description, r.parameters FROM registered AS r
+    INSERT INTO agent_tool_versions AS v (organization_id, tool_id, version, description, parameters, sealed)
+    SELECT $1, r.id, r.version, r.description, r.parameters, o.sealed_version
+    FROM registered AS r JOIN offered AS o ON o.name = r.name
     ON CONFLICT (organization_id, tool_id, version) DO NOTHING
 )
 
 -- name: register
--- Insert a tool, or update the one of that name.
-WITH registered AS (
-    INSERT INTO agent_tools AS t (organization_id, id, name, description, parameters, owner_agent_id)
-    VALUES ($1, $2, $3, $4, $5, $6)
+-- Insert a tool of agent $2 or of nobody, or update the one of that name.
+WITH {{offered}}, registered AS (
+    INSERT INTO agent_tools AS t (organization_id, id, name, description, parameters, sealed, lookup, owner_agent_id)
+    SELECT $1, o.id, o.name, o.description, o.parameters, o.sealed, o.lookup, $2 FROM offered AS o
     {{registering}}
 ), {{versioned}}
 SELECT {{tool}} FROM registered AS t
@@ -32,27 +45,40 @@ SELECT {{tool}} FROM registered AS t
 -- Make the tools of $3, a JSON array in the order of their names, the methods of agent $2; those that it had before and has
 -- no longer are deprecated. Tools that are there are locked first and as `steps_written` does, new ones come in the order
 -- of their names, so that two of these do not wait for each other.
-WITH locked AS (
+WITH {{offered}}, locked AS (
     SELECT t.id FROM agent_tools AS t
-    WHERE t.organization_id = $1 AND (
-        t.is_method AND t.owner_agent_id = $2
-        OR t.name IN (SELECT e.name FROM jsonb_to_recordset($3::jsonb) AS e (name text))
-    )
+    WHERE t.organization_id = $1
+        AND (t.is_method AND t.owner_agent_id = $2 OR t.name IN (SELECT o.name FROM offered AS o))
     ORDER BY t.id FOR NO KEY UPDATE
 ), registered AS (
-    INSERT INTO agent_tools AS t (organization_id, id, name, description, parameters, owner_agent_id, is_method)
-    SELECT $1, e.id, e.name, e.description, e.parameters, $2, true
-    FROM jsonb_to_recordset($3::jsonb) AS e (id uuid, name text, description text, parameters jsonb)
+    INSERT INTO agent_tools AS t (organization_id, id, name, description, parameters, sealed, lookup, owner_agent_id,
+        is_method)
+    SELECT $1, o.id, o.name, o.description, o.parameters, o.sealed, o.lookup, $2, true FROM offered AS o
     WHERE (SELECT count(*) FROM locked) >= 0
-    ORDER BY e.id
+    ORDER BY o.id
     {{registering}}
 ), {{versioned}}, gone AS (
     UPDATE agent_tools AS t SET status = 'deprecated', updated_at = now()
     WHERE t.organization_id = $1 AND t.id IN (SELECT l.id FROM locked AS l)
         AND t.is_method AND t.owner_agent_id = $2 AND t.status = 'active'
-        AND t.name NOT IN (SELECT e.name FROM jsonb_to_recordset($3::jsonb) AS e (name text))
+        AND t.name NOT IN (SELECT o.name FROM offered AS o)
 )
 SELECT {{tool}} FROM registered AS t
+
+-- name: plain
+-- The parameters of those of these tools that are not sealed.
+SELECT t.name, t.parameters FROM agent_tools AS t WHERE t.organization_id = $1 AND t.name = ANY($2) AND t.sealed IS NULL
+
+-- name: seal_plain
+-- Seal parameters that are what they were when they were read; locked as `steps_written` does.
+WITH plain AS (
+    SELECT e.* FROM unnest($2::text[], $3::jsonb[], $4::bytea[], $5::bytea[]) AS e (name, parameters, sealed, lookup)
+), locked AS (
+    SELECT t.id FROM agent_tools AS t WHERE t.organization_id = $1 AND t.name = ANY($2) ORDER BY t.id FOR NO KEY UPDATE
+)
+UPDATE agent_tools AS t SET parameters = '{}', sealed = p.sealed, lookup = p.lookup
+FROM locked AS l, plain AS p
+WHERE t.organization_id = $1 AND t.id = l.id AND t.name = p.name AND t.sealed IS NULL AND t.parameters = p.parameters
 
 -- name: deprecate
 -- Say that a tool should no longer be used.
@@ -67,7 +93,7 @@ SELECT {{tool}} FROM agent_tools AS t WHERE t.organization_id = $1 AND t.name = 
 
 -- name: versions
 -- A tool's versions, newest first; one row without a version when none was kept, none when there is no such tool.
-SELECT t.name, v.version, v.description, v.parameters, v.created_at
+SELECT t.name, v.version, v.description, v.parameters, v.sealed, v.created_at
 FROM agent_tools AS t
     LEFT JOIN agent_tool_versions AS v ON v.organization_id = $1 AND v.tool_id = t.id
 WHERE t.organization_id = $1 AND t.name = $2

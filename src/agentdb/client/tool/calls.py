@@ -12,6 +12,7 @@ from agentdb.client.execution.running import running_id, visible_execution
 from agentdb.client.execution.steps import StepRow, new_step, steps_text
 from agentdb.client.queries import load_queries, write_out
 from agentdb.client.resource import Resource, known_uuid, unknown_agent
+from agentdb.client.sealing import sealing_of
 from agentdb.client.tool.stats import overview_of, ranked, stats_of
 from agentdb.errors import ConflictError, InvalidInputError, NotFoundError
 from agentdb.ids import keyed_uuid
@@ -72,10 +73,9 @@ class ToolCalls(Resource):
         step = self._step(name, agent, execution, success, duration_ms, error, arguments)
         if idempotency_key is not None:
             step = step._replace(id=str(keyed_uuid(agent, check_text(idempotency_key, "idempotency_key"))))
+        text = steps_text([step], sealing_of(self._client, "executions"))
         rows = await self._retried(
-            lambda: self._fetch(
-                _SQL["record_call"], steps_text([step]), step.id, name, agent, execution, success, step.duration_ms
-            )
+            lambda: self._fetch(_SQL["record_call"], text, step.id, name, agent, execution, success, step.duration_ms)
         )
         if not rows[0]["agent_known"]:
             raise unknown_agent(agent)
