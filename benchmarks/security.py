@@ -12,9 +12,9 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from agentdb import MemoryEntry, PrismaAgentClient
+from agentdb.client.encryption.seals import Seals
 from agentdb.client.memory.rows import memory_row
 from agentdb.client.memory.sealing import open_memory, sealed_row
-from agentdb.client.sealing import Seals
 from agentdb.security.encryption import KeyRing
 from benchmarks.database import ORGANIZATION, WRITER, Database
 from benchmarks.harness import Case, Check, Measurement, compare

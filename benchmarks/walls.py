@@ -28,11 +28,15 @@ _ACCESS = logging.getLogger("agentdb.access")
 
 
 async def measure_walls(database: Database, *, rounds: int, tell: Callable[[str], object]) -> list[Measurement]:
-    """Measure get and store with both walls and the access log, by logging alone and in the database too."""
+    """Measure get and store with both walls, with the access log too, and with the log in the database."""
     measured = []
-    async with _opened(database) as (logged, tabled, bare):
+    async with _opened(database) as (bound, tabled, bare):
         with _listening():
-            for case in (*_cases(database, logged, bare, ""), *_cases(database, tabled, bare, ", log in the database")):
+            for case in (
+                *_cases(database, bound, bare, "walls"),
+                *_cases(database, bound, bare, "walls and log", is_heard=True, bar=_MOST),
+                *_cases(database, tabled, bare, "walls, log in the database", is_heard=True),
+            ):
                 tell(case.name)
                 measured.append(await compare(case, rounds=rounds))
     return measured
@@ -40,17 +44,17 @@ async def measure_walls(database: Database, *, rounds: int, tell: Callable[[str]
 
 @asynccontextmanager
 async def _opened(database: Database) -> AsyncIterator[tuple[PrismaAgentClient, PrismaAgentClient, PrismaAgentClient]]:
-    """Open a client that logs, one that logs in the database too, and one that nothing binds."""
+    """Open a client that is bound, one that logs in the database too, and one that nothing binds."""
     settings = database.client.settings
     unbound = replace(settings, database_url=database.server.admin_url)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Only the client keeps organizations apart")
         async with (
-            PrismaAgentClient(settings=settings) as logged,
+            PrismaAgentClient(settings=settings) as bound,
             PrismaAgentClient(settings=replace(settings, access_log=True)) as tabled,
             PrismaAgentClient(settings=unbound) as bare,
         ):
-            yield logged, tabled, bare
+            yield bound, tabled, bare
 
 
 @contextmanager
@@ -71,20 +75,27 @@ def _listening() -> Iterator[None]:
             _ACCESS.propagate = propagates
 
 
-def _cases(database: Database, logged: PrismaAgentClient, bare: PrismaAgentClient, suffix: str) -> Iterator[Case]:
+def _cases(
+    database: Database,
+    client: PrismaAgentClient,
+    bare: PrismaAgentClient,
+    what: str,
+    *,
+    is_heard: bool = False,
+    bar: float | None = None,
+) -> Iterator[Case]:
     chance = random.Random(1)
-    bar = None if suffix else _MOST
     yield Case(
-        f"get by id, walls and log{suffix}",
-        _heard(logged.memories.get, is_heard=True),
+        f"get by id: {what}",
+        _heard(client.memories.get, is_heard=is_heard),
         {"neither": _heard(bare.memories.get, is_heard=False)},
         bar=bar,
         prepare=lambda: chance.choice(database.ids),
         calls=20,
     )
     yield Case(
-        f"store, walls and log{suffix}",
-        _heard(logged.memories.store, is_heard=True),
+        f"store: {what}",
+        _heard(client.memories.store, is_heard=is_heard),
         {"neither": _heard(bare.memories.store, is_heard=False)},
         bar=bar,
         prepare=_entry,

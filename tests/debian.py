@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -15,6 +16,8 @@ import pytest
 from agentdb.postgres.account import Account
 
 __all__ = ["Program", "find_pgbouncer", "find_postgres"]
+
+_LONGEST_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,10 @@ def find_postgres(cache: pytest.Cache) -> Program:
     """Return a PostgreSQL server that speaks TLS, which the embedded one does not; or skip the test and say why not."""
     for installed in sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), reverse=True):
         return Program(installed)
-    answer = _run("apt-cache", "depends", "postgresql") if shutil.which("apt-cache") else ""
-    found = re.search(r"Depends: (postgresql-(\d+))", answer)
+    try:
+        found = re.search(r"Depends: (postgresql-(\d+))", _ask("apt-cache", "depends", "postgresql"))
+    except (OSError, subprocess.SubprocessError):
+        found = None
     if found is None:
         pytest.skip("no PostgreSQL with TLS in /usr/lib/postgresql, and apt-get knows of none")
     return _unpacked(found[1], f"usr/lib/postgresql/{found[2]}/bin/postgres", cache)
@@ -58,27 +63,33 @@ def _unpacked(package: str, path: str, cache: pytest.Cache) -> Program:
     """Return the program of a package that apt-get fetches; nothing is installed, and no rights are needed."""
     directory = Path(cache.mkdir("debian")) / package
     if not (directory / path).exists():
-        if not shutil.which("apt-get"):
-            pytest.skip(f"{package} is not installed, and there is no apt-get to fetch it with")
-        try:
-            _fetch(package, directory)
-        except subprocess.CalledProcessError as error:
-            last = (error.stderr or error.stdout or "").strip().splitlines()[-1:] or ["no reason given"]
-            pytest.skip(f"{package} is not installed, and {error.cmd[0]} could not fetch it: {last[0]}")
+        why_not = _try_to_fetch(package, directory)
+        if why_not:
+            pytest.skip(f"{package} is not installed, and {why_not}")
     libraries = ":".join(str(each) for each in directory.glob("**/lib/*-linux-gnu*") if each.is_dir())
     return Program(directory / path, {"LD_LIBRARY_PATH": libraries})
+
+
+@functools.cache  # where nothing can be reached, finding that out takes long: once, and not for each test
+def _try_to_fetch(package: str, directory: Path) -> str | None:
+    """Return why it could not be fetched; None if it was."""
+    try:
+        _fetch(package, directory)
+    except FileNotFoundError as error:
+        return f"there is no {error.filename} to fetch it with"
+    except subprocess.TimeoutExpired as error:
+        return f"{error.cmd[0]} could not fetch it within {error.timeout:g} s"
+    except subprocess.CalledProcessError as error:
+        last = (error.stderr or error.stdout or "").strip().splitlines()[-1:] or ["no reason given"]
+        return f"{error.cmd[0]} could not fetch it: {last[0]}"
+    return None
 
 
 def _fetch(package: str, directory: Path) -> None:
     new = directory.with_name(f"{package}.new")  # renamed when it is whole
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
-    try:
-        wanted = [package, *_missing_libraries(package)]
-    except subprocess.CalledProcessError:  # a fresh container has no list of packages yet
-        _run("apt-get", "update")
-        wanted = [package, *_missing_libraries(package)]
-    _run("apt-get", "download", *wanted, cwd=new)
+    _ask("apt-get", "download", package, *_missing_libraries(package), cwd=new)
     for archive in new.glob("*.deb"):
         _run("dpkg", "-x", str(archive), str(new))
         archive.unlink()
@@ -88,8 +99,16 @@ def _fetch(package: str, directory: Path) -> None:
 
 def _missing_libraries(package: str) -> list[str]:
     # Without LLVM, which only compiles long queries, and weighs more than all the rest.
-    names = set(re.findall(r"Depends: (lib[\w.+-]+)", _run("apt-cache", "depends", package)))
+    names = set(re.findall(r"Depends: (lib[\w.+-]+)", _ask("apt-cache", "depends", package)))
     return sorted(name for name in names if not name.startswith("libllvm") and not _is_installed(name))
+
+
+def _ask(*command: str, cwd: Path | None = None) -> str:
+    try:
+        return _run(*command, cwd=cwd)
+    except subprocess.CalledProcessError:  # a fresh container has no list of packages yet, an old one an old list
+        _run("apt-get", "update")
+        return _run(*command, cwd=cwd)
 
 
 def _is_installed(package: str) -> bool:
@@ -99,4 +118,5 @@ def _is_installed(package: str) -> bool:
 
 
 def _run(*command: str, cwd: Path | None = None) -> str:
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True).stdout
+    answer = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True, timeout=_LONGEST_SECONDS)
+    return answer.stdout

@@ -47,6 +47,10 @@ class Gate:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def forget_tls(self) -> None:
+        """Answer no from now on to who asks for TLS."""
+        self._context = None
+
     def url(self, url: str, host: str = "127.0.0.1", **parameters: str) -> str:
         """Return *url* leading through the gate, which is called *host*."""
         assert self._server is not None

@@ -168,9 +168,10 @@ def check_encryption(settings: Settings) -> None:
         raise ConfigurationError("AGENTDB_ENCRYPTION_KEYS", "expected a mapping from key ids to keys.")
     for number, (key_id, key) in enumerate(settings.encryption_keys.items(), 1):
         _check_key("AGENTDB_ENCRYPTION_KEYS", number, key_id, key)
-    if not isinstance(settings.encrypt, Set) or not settings.encrypt <= _ENCRYPTABLE:
+    encrypt: object = settings.encrypt
+    if not (isinstance(encrypt, Set) and encrypt <= _ENCRYPTABLE):
         raise ConfigurationError("AGENTDB_ENCRYPT", f"expected any of {', '.join(sorted(_ENCRYPTABLE))}.")
-    if settings.encrypt and not settings.encryption_keys:
+    if encrypt and not settings.encryption_keys:
         raise ConfigurationError(
             "AGENTDB_ENCRYPT", "asks for encryption, and there is no key: set AGENTDB_ENCRYPTION_KEYS."
         )

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import inspect
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agentdb import config
-from agentdb.config import Settings, check_organization_id
+from agentdb.config import Settings, check_encryption, check_organization_id
 from agentdb.errors import ConfigurationError, InvalidInputError
 
 URL = "postgresql://agent:secret@db:5432/agents"
@@ -128,6 +130,47 @@ def test_every_variable_stands_in_the_example() -> None:
     assert len(read) == 21
     assert [name for name in sorted(read) if f"\n# {name}=" not in example] == []
     assert all(line.startswith("#") for line in example.splitlines() if line)
+
+
+KEY = b"canary-canary-canary-canary-3210"
+BASE64 = base64.b64encode(KEY).decode()
+
+
+def test_keys_come_newest_first(tmp_path: Path) -> None:
+    """As they are written, whatever white space is around them; none by default."""
+    keys = load(tmp_path, AGENTDB_ENCRYPTION_KEYS=f" b:{BASE64} , a.1_x-Y:{BASE64},").encryption_keys
+
+    assert list(keys.items()) == [("b", KEY), ("a.1_x-Y", KEY)]
+    assert load(tmp_path).encryption_keys == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [BASE64, f":{BASE64}", f"ä:{BASE64}", f"{'x' * 33}:{BASE64}", f"a:{BASE64[:-4]}", "a:", f"a:{BASE64},a:{BASE64}"],
+)
+def test_keys_that_cannot_be_read(text: str, tmp_path: Path) -> None:
+    """Without an id, too short, or with an id that is there twice; the error shows no part of a key."""
+    with pytest.raises(ConfigurationError, match="AGENTDB_ENCRYPTION_KEYS") as raised:
+        load(tmp_path, AGENTDB_ENCRYPTION_KEYS=text)
+    assert BASE64[:8] not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [{"ä": KEY}, {"": KEY}, {"x" * 33: KEY}, {"a:b": KEY}, {5: KEY}, {"a": KEY[1:]}, {"a": KEY.decode()}, ["a"], None],
+)
+def test_keys_of_a_program_are_checked_alike(keys: Any) -> None:
+    """What such a key has sealed might never open again."""
+    with pytest.raises(ConfigurationError, match="AGENTDB_ENCRYPTION_KEYS") as raised:
+        check_encryption(Settings(organization_id="acme", encryption_keys=keys))
+    assert "canary" not in str(raised.value)
+
+
+@pytest.mark.parametrize("encrypt", [["executions"], "executions", None, frozenset({"memories"})])
+def test_what_else_can_be_encrypted(encrypt: Any) -> None:
+    """Executions and tools; anything else is refused."""
+    with pytest.raises(ConfigurationError, match="AGENTDB_ENCRYPT: "):
+        check_encryption(Settings(organization_id="acme", encryption_keys={"a": KEY}, encrypt=encrypt))
 
 
 @pytest.mark.parametrize("value", ["a", "acme", "Größe & Söhne", "组织", "x" * 255, "a b", "' OR 1=1 --", "😀"])

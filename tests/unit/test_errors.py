@@ -32,6 +32,8 @@ from agentdb.errors import (
     TaskTimeoutError,
     TransactionClosedError,
     TransactionConflictError,
+    repeats,
+    without_values,
 )
 
 SAMPLES = [
@@ -109,3 +111,28 @@ def test_a_megabyte_is_not_echoed() -> None:
     """Texts stay short whatever was put in."""
     assert len(str(NotFoundError("memory", "x" * 1_000_000))) < 1000
     assert len(str(InvalidInputError("content", "x" * 1_000_000))) < 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("an integer is required (got type str)", "an integer is required (got type str)"),
+        ("'str' object cannot be interpreted as an integer", "'str' object cannot be interpreted as an integer"),
+        ("expected a datetime.date or datetime.datetime instance, got 'str'", None),
+        ("invalid UUID 'hunter2': its length is 7", "invalid UUID …: its length is 7"),
+        ("'hun'ter2' does not appear to be an IPv4 interface", "… does not appear to be an IPv4 interface"),
+        ("could not read \"hunter2\" or 'str'", "could not read …"),
+        ("can't be read", "can't be read"),
+    ],
+)
+def test_what_is_said_of_a_value_without_the_value(text: str, said: str | None) -> None:
+    """Names of types stay; whatever else is quoted goes, with all that stands between two quotes."""
+    assert without_values(text) == (text if said is None else said)
+
+
+def test_what_repeats_something_confidential() -> None:
+    """The whole of a short text, a piece of a long one, or so much text that nobody looks through it."""
+    assert repeats("bad input: hunter2", ["hunter2"])
+    assert repeats("bad input: the harbour freezes…", ["In winter the harbour freezes over."])
+    assert repeats("x" * 20_000, ["hunter2"])
+    assert not repeats("bad input", ["hunter2", "In winter the harbour freezes over."])

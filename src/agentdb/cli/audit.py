@@ -142,12 +142,14 @@ def _print_entries(entries: Sequence[AccessEntry]) -> None:
 
 
 def _cells(entry: AccessEntry) -> tuple[str, ...]:
+    from agentdb.security.access_log import on_one_line
+
     return (
         f"{entry.at:%Y-%m-%d %H:%M:%S}",
-        entry.agent_id or "-",
-        entry.user_name or "-",
-        entry.operation,
+        on_one_line(entry.agent_id or "-"),
+        on_one_line(entry.user_name or "-"),
+        on_one_line(entry.operation),
         "-" if entry.row_count is None else f"{entry.row_count:,}",
         "-" if entry.duration_ms is None else f"{entry.duration_ms:.1f}",
-        entry.outcome,
+        on_one_line(entry.outcome),
     )

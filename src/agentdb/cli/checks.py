@@ -103,9 +103,11 @@ async def _engine() -> Check:
 
 
 def _settings() -> Settings:
-    from agentdb.config import Settings
+    from agentdb.config import Settings, check_encryption
 
-    return Settings.load()
+    settings = Settings.load()
+    check_encryption(settings)  # as each client does
+    return settings
 
 
 def _described(settings: Settings) -> str:
@@ -220,9 +222,10 @@ def _schemas(open_ones: list[str]) -> Check:
 def _encryption(settings: Settings) -> Check:
     keys = list(settings.encryption_keys)
     if not keys:
-        remedy = (
-            "Set AGENTDB_ENCRYPTION_KEYS=k1:$(openssl rand -base64 32); AGENTDB_REQUIRE_ENCRYPTION=1 insists on it."
-        )
+        remedy = "Set AGENTDB_ENCRYPTION_KEYS=k1:$(openssl rand -base64 32)"
+        if settings.require_encryption:
+            return Check("encryption", "failed", "no key: no sensitive memory can be stored", f"{remedy}.")
+        remedy += "; AGENTDB_REQUIRE_ENCRYPTION=1 insists on it."
         return Check("encryption", "warning", "no key: sensitive memories are stored as plain text", remedy)
     what = ", ".join(["sensitive memories", *sorted(settings.encrypt)])
     older = f"; {', '.join(keys[1:])} can still be read" if keys[1:] else ""

@@ -56,9 +56,7 @@ def _console_class() -> type[Console]:
     class HarmlessConsole(Console):
         """Shows stored text; only rich's own control codes reach the terminal."""
 
-        def render(
-            self, renderable: RenderableType, options: ConsoleOptions | None = None
-        ) -> Iterable[Segment]:
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
             for segment in super().render(renderable, options):
                 yield segment if segment.control else segment._replace(text=harmless(segment.text))
 

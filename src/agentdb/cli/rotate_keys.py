@@ -10,7 +10,7 @@ import typer
 from agentdb.cli.output import say
 
 if TYPE_CHECKING:
-    from agentdb.client.rotation import Rotated
+    from agentdb.client.encryption.rotation import Rotated
 
 __all__ = ["rotate_keys"]
 

@@ -54,7 +54,7 @@ def stats(
     else:
         _print(found)
     if any(failure.error is None for failure in found.failures):
-        say("agentdb: what some failures say is encrypted: set AGENTDB_ENCRYPTION_KEYS to see it.", err=True)
+        say("agentdb: what some failures say is encrypted with a key that AGENTDB_ENCRYPTION_KEYS lacks.", err=True)
 
 
 async def _find(agent: str | None, hours: float) -> _Found:

@@ -13,6 +13,7 @@ from agentdb.client.access.log import AccessLog
 from agentdb.client.agents import Agents
 from agentdb.client.archive.transfer import Archive
 from agentdb.client.database import Database
+from agentdb.client.encryption.rotation import KeyRotation
 from agentdb.client.erasure.erasing import Erasure
 from agentdb.client.execution.payloads import Payloads, Redact
 from agentdb.client.executions import Executions
@@ -22,7 +23,6 @@ from agentdb.client.memory.embedding import Embedding
 from agentdb.client.metrics import Metrics
 from agentdb.client.patterns import Patterns
 from agentdb.client.prices import Prices
-from agentdb.client.rotation import KeyRotation
 from agentdb.client.tools import Tools
 from agentdb.config import Settings, check_encryption, check_organization_id
 from agentdb.errors import ConfigurationError, InvalidInputError
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from agentdb.client.archive.transfer import Restored, Tally
+    from agentdb.client.encryption.rotation import Rotated
     from agentdb.client.erasure.erasing import Progress
     from agentdb.client.erasure.scope import Erased
     from agentdb.client.memory.embedder import Embedder
     from agentdb.client.prisma import Prisma
-    from agentdb.client.rotation import Rotated
     from agentdb.models import (
         Agent,
         AgentConfig,
@@ -302,7 +302,8 @@ class PrismaAgentClient:
             return self._transaction
         pool = self._database.pool
         if self._pool is not pool:
-            self._pool, self._driver = pool, pool.driver(self.organization_id)
+            note_commit = self.gathering.access_log.note_commit if self.keeps_access_log else None
+            self._pool, self._driver = pool, pool.driver(self.organization_id, when_committed=note_commit)
         return self._driver
 
     @property

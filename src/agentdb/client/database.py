@@ -234,6 +234,8 @@ class Database:
         # The loop of before is gone, and with it whatever was open there.
         self._loop, self._lock, self._pool = loop, asyncio.Lock(), None
         self._holders.clear()
+        for gathering in self.gatherings.values():
+            gathering.access_log.give_up()
         self._forget_gathered()
 
     def forget(self) -> None:

@@ -23,12 +23,22 @@ class Deferred:
         work: Does all that there is to do; returns whether something had to be left for later.
         delay_seconds: How long requests gather.
         patience: How many times longer it waits after a run that left something.
+        rest: How many times as long as a run took it waits at least before the next.
     """
 
-    def __init__(self, work: Callable[[], Awaitable[bool]], delay_seconds: float, *, patience: int = _PATIENCE) -> None:
+    def __init__(
+        self,
+        work: Callable[[], Awaitable[bool]],
+        delay_seconds: float,
+        *,
+        patience: int = _PATIENCE,
+        rest: int = 0,
+    ) -> None:
         self._work = work
         self._delay = delay_seconds
         self._patience = patience
+        self._rest = rest
+        self._taken = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_asked_again = False
@@ -68,7 +78,8 @@ class Deferred:
 
     def _wait(self, times: int = 1) -> None:
         # Else it would keep the context of who asked first, and what that holds, as long as there is something to do.
-        self._timer = asyncio.get_running_loop().call_later(times * self._delay, self._start, context=Context())
+        delay = max(times * self._delay, self._rest * self._taken)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._start, context=Context())
 
     def _stop_waiting(self) -> None:
         if self._timer is not None:
@@ -82,10 +93,13 @@ class Deferred:
     async def _run(self) -> None:
         is_left = True
         self._is_asked_again = False
+        loop = asyncio.get_running_loop()
+        started = loop.time()
         try:
             is_left = await self._work()
         finally:
             self._task = None
+            self._taken = loop.time() - started
             if is_left:
                 self._wait(self._patience)
             elif self._is_asked_again:

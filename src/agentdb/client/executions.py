@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from agentdb.client.access.operations import as_now
 from agentdb.client.execution.reads import ExecutionReads, ExecutionStatus
 from agentdb.client.execution.reports import ExecutionReports
 from agentdb.client.execution.rows import (
@@ -320,13 +321,14 @@ class Executions(ExecutionReads, ExecutionReports):
         )
 
     async def _begin(self, row: StartRow, *, is_keyed: bool) -> Execution:
+        self._note_sent(_SQL["start"])
         try:
             return await self._client.gathering.starts.put(row)
         except asyncio.CancelledError as error:
             if not is_keyed:
                 # It may have travelled with others and begun, and nobody will ever know its id.
                 end = self._row(row.id, "cancelled", None, error, None, None, None, None)
-                self._heartbeats.end_later(row.id, lambda: self._end(end))
+                self._heartbeats.end_later(row.id, as_now(self._client, row.agent_id, lambda: self._end(end)))
             raise
 
     async def _end(self, row: EndRow, held: Sequence[StepRow] = ()) -> Execution:
@@ -347,6 +349,7 @@ class Executions(ExecutionReads, ExecutionReports):
             gathering.journal.put(steps)
             steps = []
             await gathering.journal.flush()
+        self._note_sent(_SQL["finish"])
         try:
             ended = await gathering.ends.put(Ending(row, steps))
         except BaseException:
@@ -397,7 +400,7 @@ class Executions(ExecutionReads, ExecutionReports):
                 extra={"execution_id": running.id, "error": type(error).__name__, "again": again},
             )
             if again:
-                heartbeats.end_later(running.id, lambda: self._end(end))
+                heartbeats.end_later(running.id, as_now(self._client, running.agent_id, lambda: self._end(end)))
             else:
                 heartbeats.end(running.id)
             return error if self._client.settings.strict_recording else None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from agentdb.client.access.methods import watch_methods
 from agentdb.client.access.operations import Operation, running_operation
+from agentdb.client.access.statements import touched
 from agentdb.client.queries import load_queries
 from agentdb.errors import (
     AgentDBError,
@@ -142,12 +143,18 @@ class Resource:
             operation.count(count)
         return count
 
+    def _note_sent(self, sql: str) -> None:
+        """Note what a block changes that others send along with theirs, as those that gather do."""
+        operation = running_operation(self._client)
+        if operation is not None:
+            operation.touches(touched(sql).written, changes=True)
+
     def _operation(self) -> Operation | None:
         """Return the operation that a statement is part of."""
         operation = running_operation(self._client)
         if operation is None and self._client.keeps_access_log:
-            # What was put off when its call ended, as the end of an execution that could not be written at once.
-            return Operation(self._client, f"{self.family}.later")
+            # What no public method has called: nothing does so today, and nothing that does goes unlogged.
+            return Operation(self._client, f"{self.family}.internal")
         return operation
 
     async def _retried(self, send: Callable[[], Awaitable[T]]) -> T:

@@ -4,15 +4,19 @@ OpenTelemetry, where the application uses it: a span for each operation, each ta
 Nothing here loads OpenTelemetry. Spans go somewhere only once the application has imported it to say where, so it is
 looked for among the modules that are there. Names and attributes are those of the semantic conventions for database
 clients (stable, 1.33) and for generative AI (1.37, in development). No span holds what a row, a task or an error says.
+
+What fails in OpenTelemetry, a sampler or a processor of the application's, costs the span and nothing else.
 """
 
 from __future__ import annotations
 
+import functools
+import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -34,11 +38,30 @@ __all__ = [
     "tool_span",
 ]
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+logger = logging.getLogger("agentdb.client")
+
 MODULE: Final = "opentelemetry.trace"
 
 
+def _harmless(step: Callable[P, R]) -> Callable[P, R | None]:
+    """Make what *step* raises a warning, and its result None."""
+
+    @functools.wraps(step)
+    def taken(*args: P.args, **kwargs: P.kwargs) -> R | None:
+        try:
+            return step(*args, **kwargs)
+        except Exception as error:  # the work that the span is of must not fail by it
+            logger.warning("OpenTelemetry has failed", extra={"step": step.__name__, "error": type(error).__name__})
+            return None
+
+    return taken
+
+
 class OperationSpan:
-    """The span of an operation, and how it becomes the current one for a time."""
+    """A span, and how it becomes the current one for a time."""
 
     __slots__ = ("_context", "_token", "span")
 
@@ -61,8 +84,11 @@ class OperationSpan:
 def start_operation(operation: Operation) -> OperationSpan | None:
     """Begin the span of *operation*; None where OpenTelemetry is not in use."""
     trace = sys.modules.get(MODULE)
-    if trace is None:
-        return None
+    return None if trace is None else _start_operation(trace, operation)
+
+
+@_harmless
+def _start_operation(trace: ModuleType, operation: Operation) -> OperationSpan:
     attributes = {"db.system.name": "postgresql", "db.operation.name": operation.name}
     namespace = operation.client.namespace
     if namespace is not None:
@@ -71,18 +97,19 @@ def start_operation(operation: Operation) -> OperationSpan | None:
     return OperationSpan(_tracer(trace).start_span(operation.name, kind=kind, attributes=attributes))
 
 
-def enter(span: OperationSpan | None) -> None:
+@_harmless
+def enter(span: OperationSpan) -> None:
     """Make *span* the current one: what begins inside is below it."""
-    if span is not None:
-        span.enter(sys.modules[MODULE])
+    span.enter(sys.modules[MODULE])
 
 
-def leave(span: OperationSpan | None) -> None:
+@_harmless
+def leave(span: OperationSpan) -> None:
     """Make current what was so before `enter`."""
-    if span is not None:
-        span.leave()
+    span.leave()
 
 
+@_harmless
 def end_operation(operation_span: OperationSpan, tables: Sequence[str], row_count: int | None, outcome: str) -> None:
     """End the span of an operation, with what is known of it by now."""
     span = operation_span.span
@@ -127,7 +154,7 @@ def agent_span(agent_id: str, agent_name: str) -> Iterator[AgentSpan]:
         try:
             yield told
         finally:
-            if told.execution is not None:
+            if span is not None and told.execution is not None:
                 _tell_usage(span, told.execution)
 
 
@@ -144,17 +171,34 @@ def tool_span(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _current(trace: ModuleType, name: str, attributes: dict[str, str]) -> Iterator[Span]:
-    span = _tracer(trace).start_span(name, kind=trace.SpanKind.INTERNAL, attributes=attributes)
-    # What an error says may be confidential: its class is told, by `_fail`.
-    with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
-        try:
-            yield span
-        except BaseException as error:
-            _fail(span, type(error).__name__)
-            raise
+def _current(trace: ModuleType, name: str, attributes: dict[str, str]) -> Iterator[Span | None]:
+    current = _start(trace, name, attributes)
+    if current is None:
+        yield None
+        return
+    enter(current)
+    try:
+        yield current.span
+    except BaseException as error:
+        # What an error says may be confidential: its class is told, and no more.
+        _fail(current.span, type(error).__name__)
+        raise
+    finally:
+        leave(current)
+        _end(current.span)
 
 
+@_harmless
+def _start(trace: ModuleType, name: str, attributes: dict[str, str]) -> OperationSpan:
+    return OperationSpan(_tracer(trace).start_span(name, kind=trace.SpanKind.INTERNAL, attributes=attributes))
+
+
+@_harmless
+def _end(span: Span) -> None:
+    span.end()
+
+
+@_harmless
 def _tell_usage(span: Span, execution: RunningExecution) -> None:
     usage = execution.usage.total
     if isinstance(execution.model, str):
@@ -165,6 +209,7 @@ def _tell_usage(span: Span, execution: RunningExecution) -> None:
         span.set_attribute("gen_ai.usage.output_tokens", usage.output)
 
 
+@_harmless
 def _fail(span: Span, error_type: str) -> None:
     from opentelemetry.trace import Status, StatusCode
 

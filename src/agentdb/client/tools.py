@@ -7,12 +7,19 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from agentdb.client.encryption.seals import Seals, sealing_of, seals_of
 from agentdb.client.execution.journal import write_steps
 from agentdb.client.queries import load_queries
-from agentdb.client.sealing import Seals, sealing_of, seals_of
 from agentdb.client.tool.calls import ToolCalls, checked_names, refuse_unknown
 from agentdb.client.tool.schemas import SchemaStyle, tool_schemas
-from agentdb.client.tool.sealing import known_lookups, offer_values, open_tool, open_version, sealed_tool
+from agentdb.client.tool.sealing import (
+    known_lookups,
+    offer_values,
+    open_tool,
+    open_version,
+    sealed_tool,
+    sealed_version,
+)
 from agentdb.errors import InvalidInputError, NotFoundError
 from agentdb.ids import uuid7_text
 from agentdb.models import Tool, ToolDefinition, ToolVersion, from_row
@@ -120,9 +127,9 @@ class Tools(ToolCalls):
         """Seal the parameters of tools from before: the server compares no plain text with a sealed one."""
         plain = await self._fetch(_SQL["plain"], names)
         if plain:
-            sealed = [sealed_tool(row["name"], row["parameters"], sealing) for row in plain]
-            columns = ([row["name"] for row in plain], [row["parameters"] for row in plain], *zip(*sealed, strict=True))
-            await self._retried(lambda: self._execute(_SQL["seal_plain"], *columns))
+            tools = [(row["name"], row["parameters"]) for row in plain]
+            rows = [(*tool, *sealed_tool(*tool, sealing), sealed_version(*tool, sealing)) for tool in tools]
+            await self._retried(lambda: self._execute(_SQL["seal_plain"], *zip(*rows, strict=True)))
 
     async def deprecate(self, name: str) -> Tool:
         """

@@ -37,7 +37,9 @@ WITH guarded AS (
 SELECT r.rolname::text AS role, r.rolsuper OR r.rolbypassrls AS is_above_policies,
     (SELECT bool_or(pg_has_role(relowner, 'USAGE')) FROM guarded) AS is_owner,
     coalesce(pg_has_role(to_regrole('agentdb_app')::oid, 'USAGE'), false) AS is_application,
-    coalesce((SELECT bool_and(row_security_active(oid)) FROM guarded WHERE relrowsecurity), false) AS is_bound,
+    coalesce(
+        (SELECT bool_and(row_security_active(oid)) FROM guarded WHERE relrowsecurity), NOT (rolsuper OR rolbypassrls)
+    ) AS is_bound,
     ARRAY(SELECT relname::text FROM guarded WHERE NOT stands ORDER BY relname) AS unguarded,
     current_setting('server_version') AS server_version,
     coalesce((SELECT max(migration_name) FROM _prisma_migrations

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from agentdb.engine.request import Call
 from agentdb.engine.values import Convert, UnfitValueError, column_fix, encoder, raw_type, raw_value
+from agentdb.errors import without_values
 from agentdb.postgres.driver import Driver, PgType, Record, Statement
 
 METHODS = frozenset({"query_raw", "query_first", "execute_raw"})

@@ -24,8 +24,8 @@ class AccessEntry(Row):
         duration_ms: How long it took, in milliseconds; of a change until this entry was written with it.
         outcome: "ok", or the class of the error that it ended with.
         position: Its place in the organization's chain, from 1; None for the moment until it has one.
-        digest: The SHA-256 of the entry, 32 bytes; see `agentdb.security.access_log`.
-        chain: The SHA-256 of the chain before, the position and *digest*.
+        digest: The SHA-256 of the entry as it was written, 32 bytes; see `agentdb.security.access_log`.
+        chain: The SHA-256 of the chain before, the position and *digest*; None until it has a place.
     """
 
     organization_id: str
@@ -40,7 +40,7 @@ class AccessEntry(Row):
     duration_ms: float | None
     outcome: str
     position: int | None
-    digest: bytes | None
+    digest: bytes
     chain: bytes | None
 
 
@@ -50,7 +50,8 @@ class Audit(Row):
 
     Attributes:
         entries: How many chained entries there are.
-        unchained: How many have no place in the chain yet, because somebody else is giving it to them.
+        unchained: How many have no place in the chain yet, because somebody else is giving it to them, or because the
+            audit was in a transaction. Nobody would notice if one of these were deleted. What came later is not counted.
         head_position: The place of the last one; 0 when there is none.
         head: Where the chain ends, "POSITION:HEX". Kept somewhere else, it shows later that nothing before was changed
             since, not even by somebody who recomputed the whole chain.

@@ -97,8 +97,8 @@ class Execution(Row):
 
 class Step(Row):
     """
-    Something that happened in an execution, or a call of a tool outside of one; it is never changed. Its repr leaves out
-    *message* and *data*.
+    Something that happened in an execution, or a call of a tool outside of one; it is never changed. Its repr leaves
+    out *message* and *data*.
 
     Attributes:
         agent_id: Who did it; of a tool's call, who called.

@@ -19,9 +19,14 @@ __all__ = [
 ]
 
 
+def _shown(arguments: Iterable[tuple[str | None, Any]], *, is_sensitive: bool) -> Iterable[tuple[str | None, Any]]:
+    """Return what a repr shows: of a sensitive memory neither content nor metadata."""
+    return [pair for pair in arguments if not (is_sensitive and pair[0] in ("content", "metadata"))]
+
+
 class MemoryEntry(Input):
     """
-    A memory to store.
+    A memory to store. The repr of a sensitive one leaves out content and metadata.
 
     Attributes:
         agent_id: Whose memory it is: the agent's id, not its name.
@@ -58,10 +63,13 @@ class MemoryEntry(Input):
     idempotency_key: Name | None = None
     id: UuidText | None = None
 
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        return _shown(super().__repr_args__(), is_sensitive=self.sensitive)
+
 
 class Memory(Row):
     """
-    A memory as it is stored.
+    A memory as it is stored. The repr of a sensitive one leaves out content and metadata.
 
     Attributes:
         embedding_model: What made its embedding; None when it has none.
@@ -92,6 +100,9 @@ class Memory(Row):
     store_count: int
     access_count: int
     last_accessed_at: datetime | None
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        return _shown(super().__repr_args__(), is_sensitive=self.sensitive)
 
 
 class MemoryHit(Row):

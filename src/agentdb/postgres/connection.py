@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 import asyncpg
 
-from agentdb.errors import InvalidArgumentError
+from agentdb.errors import InvalidArgumentError, without_values
 from agentdb.postgres.driver import Bind, Binding, Column, PgType
 from agentdb.postgres.failures import is_cancellation, is_changed_result, is_known
 from agentdb.postgres.vector import encode_vector, vector_text

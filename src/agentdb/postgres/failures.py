@@ -52,6 +52,8 @@ _LASTING: Final = ("28", "57P04", "3D000")
 _LONGEST_TEXT: Final = 600  # a server quotes a bad value whole, however long it is
 # How the database library says that the server answered no to the request for TLS.
 _NO_TLS: Final = "rejected SSL upgrade"
+# How it says that the server closed the connection before it answered.
+_HUNG_UP: Final = "unexpected connection_lost()"
 _ROW_SECURITY_HINT: Final = (
     "COPY cannot load a table that row-level security binds this role on; use INSERT … SELECT … FROM unnest(…)."
 )
@@ -116,6 +118,8 @@ def translate_connect(error: BaseException, options: ConnectionOptions) -> Agent
             "the server offers no TLS, and the URL or AGENTDB_REQUIRE_TLS asks for it. Switch it on there: ssl = on, "
             "with ssl_cert_file and ssl_key_file"
         )
+    elif isinstance(error, ConnectionError) and (not error.args or _HUNG_UP in str(error)):
+        reason = "it closed the connection at once. Is it PostgreSQL that listens there? Try `agentdb doctor`"
     elif isinstance(error, OSError):
         reason = f"{_reason(error)}. Is it running? Try `agentdb doctor`"
     elif isinstance(error, asyncpg.ClientConfigurationError) and "root certificate" in str(error):
@@ -127,7 +131,7 @@ def translate_connect(error: BaseException, options: ConnectionOptions) -> Agent
         reason = str(error)
     else:
         return None
-    transient = sqlstate is None or not sqlstate.startswith(_LASTING)
+    transient = not (_is_refusal_of_tls(error) if sqlstate is None else sqlstate.startswith(_LASTING))
     return ConnectionFailedError(f"Cannot connect to {place}: {reason}.", sqlstate=sqlstate, is_transient=transient)
 
 
@@ -159,6 +163,13 @@ def is_known(error: BaseException) -> bool:
 def is_cancellation(error: BaseException) -> bool:
     """Whether *error* stops the caller, or gave up waiting, while a statement may still be running."""
     return isinstance(error, TimeoutError) or not isinstance(error, Exception)
+
+
+def _is_refusal_of_tls(error: BaseException) -> bool:
+    """Whether *error* says that one side will not have the other's certificate, or has no TLS."""
+    if isinstance(error, ssl.SSLError):
+        return isinstance(error, ssl.SSLCertVerificationError) or "ALERT" in (getattr(error, "reason", None) or "")
+    return _NO_TLS in str(error) or isinstance(error, asyncpg.ClientConfigurationError)
 
 
 def _why_refused(text: str) -> str:

@@ -15,7 +15,7 @@ import os
 import random
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -170,13 +170,14 @@ class Pool:
         finally:
             self._forget_everything()
 
-    def driver(self, tenant: str | None = None) -> Driver:
+    def driver(self, tenant: str | None = None, *, when_committed: Callable[[], object] | None = None) -> Driver:
         """
         Return the way to the database for *tenant*: statements see the setting agentdb.organization_id as this text.
 
         Costs next to nothing and holds nothing. None: no tenant is set, so row-level security shows no rows.
+        *when_committed* is called after each transaction that was begun here and committed, single calls aside.
         """
-        return PoolDriver(self, tenant)
+        return PoolDriver(self, tenant, when_committed)
 
     # What the drivers use.
 
@@ -357,6 +358,9 @@ class Pool:
 
     async def _connect(self) -> Connection:
         connection = await dial(self._options, self._application_name, self._facts)
+        if self.tls is not None and tls_of(connection.raw) is None and not self._options.is_local:
+            # sslmode=prefer allows it; but a server seldom unlearns TLS, and somebody on the way can make it look so.
+            logger.warning("a further connection is not encrypted", extra={"address": self._options.address})
         # Connections made together must not all be replaced together.
         connection.made_at -= random.uniform(0.0, self._max_lifetime * 0.1)
         return connection

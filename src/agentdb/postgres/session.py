@@ -22,11 +22,12 @@ Operation = Callable[..., Awaitable[Any]]
 class PoolDriver(Driver):
     """One tenant's way to the database through a pool; every call is a transaction of its own."""
 
-    __slots__ = ("_pool", "_tenant")
+    __slots__ = ("_pool", "_tenant", "_when_committed")
 
-    def __init__(self, pool: Pool, tenant: str | None) -> None:
+    def __init__(self, pool: Pool, tenant: str | None, when_committed: Callable[[], object] | None) -> None:
         self._pool = pool
         self._tenant = tenant
+        self._when_committed = when_committed
 
     def __repr__(self) -> str:
         return f"<PoolDriver tenant={self._tenant!r} of {self._pool!r}>"
@@ -61,6 +62,11 @@ class PoolDriver(Driver):
         return TransactionBlock(self)
 
     async def begin(self, *, timeout_seconds: float | None = None) -> Transaction:
+        return await self._begin(timeout_seconds, self._when_committed)
+
+    async def _begin(
+        self, timeout_seconds: float | None, when_committed: Callable[[], object] | None
+    ) -> PoolTransaction:
         pool = self._pool
         is_second = False
         while True:
@@ -76,7 +82,7 @@ class PoolDriver(Driver):
                     is_second = True
                     continue
                 raise pool.translate(error) from error
-            return PoolTransaction(pool, connection)
+            return PoolTransaction(pool, connection, when_committed=when_committed)
 
     async def _run(self, operation: Operation, sql: str, *rest: Any) -> Any:
         """Run one operation on a borrowed connection; run it again if the first time did nothing at all."""
@@ -106,8 +112,7 @@ class PoolDriver(Driver):
         """Run one operation in a transaction that carries the tenant: three round trips."""
         is_second = False
         while True:
-            transaction = await self.begin()
-            assert isinstance(transaction, PoolTransaction)
+            transaction = await self._begin(None, None)
             connection = transaction.connection
             try:
                 result = await operation(connection, sql, *rest)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from types import TracebackType
@@ -35,10 +35,18 @@ _inside: ContextVar[tuple[PoolTransaction, ...]] = ContextVar("agentdb_savepoint
 
 
 class PoolTransaction(Transaction):
-    """A transaction, or a savepoint when it has a parent."""
+    """A transaction, or a savepoint when it has a parent; *when_committed* is called when a transaction is."""
 
-    def __init__(self, pool: Pool, connection: Connection, parent: PoolTransaction | None = None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        connection: Connection,
+        parent: PoolTransaction | None = None,
+        *,
+        when_committed: Callable[[], object] | None = None,
+    ) -> None:
         self._pool = pool
+        self._when_committed = when_committed
         self._connection = connection
         self._parent = parent
         self._root: PoolTransaction = self if parent is None else parent._root
@@ -179,6 +187,8 @@ class PoolTransaction(Transaction):
         if tag == "ROLLBACK":
             self._outcome = "rolled back"
             raise _aborted()
+        if self._when_committed is not None:
+            self._when_committed()
 
     async def _finish_root(self, command: str, outcome: str, *, in_doubt: bool) -> str:
         self._connection.is_executing = False

@@ -163,25 +163,28 @@ class ConnectionOptions:
             return arguments | {"ssl": False}
         try:
             return arguments | self._ssl_arguments()
-        except (OSError, ssl.SSLError) as error:
-            reason = f"a TLS certificate or key cannot be read: {error.strerror or 'it is malformed'}."
+        except OSError as error:  # those of TLS are such, too
+            reason = f"a TLS certificate or key cannot be read: {_why_unreadable(error)}."
             raise ConfigurationError(self.variable, reason) from error
 
     def _ssl_arguments(self) -> dict[str, Any]:
-        if self.ssl_strict and self.ssl_mode != "disable":
-            context = ssl.create_default_context(cafile=self.ssl_root_cert)
-            if self.ssl_cert:
-                context.load_cert_chain(self.ssl_cert, self.ssl_key)
-            return {"ssl": context}
-        for path in (self.ssl_root_cert, self.ssl_cert, self.ssl_key):
-            if path is not None:
-                # The library's own errors for an unreadable file differ by mode; opening it here gives one.
-                with open(path, "rb"):
-                    pass
+        is_strict = self.ssl_strict and self.ssl_mode != "disable"
         files = {"sslrootcert": self.ssl_root_cert, "sslcert": self.ssl_cert, "sslkey": self.ssl_key}
         given = {name: path for name, path in files.items() if path is not None}
-        if not given:
+        if not given and not is_strict:
             return {"ssl": self.ssl_mode}
+        # Where the library makes a context of its own, this one is for its errors: the library's differ by mode.
+        if is_strict:
+            context = ssl.create_default_context(cafile=self.ssl_root_cert)
+        else:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            if self.ssl_root_cert:
+                context.load_verify_locations(self.ssl_root_cert)
+        if self.ssl_cert:
+            # An empty password, for without one OpenSSL asks at the terminal, and everything waits for the answer.
+            context.load_cert_chain(self.ssl_cert, self.ssl_key, password="")
+        if is_strict:
+            return {"ssl": context}
         # The library takes certificate files only from a DSN; everything else in it is overridden by the arguments.
         return {"dsn": f"postgresql://?{urlencode({'sslmode': self.ssl_mode} | given)}"}
 
@@ -200,6 +203,12 @@ def parse_url(url: str, *, variable: str = "DATABASE_URL", require_tls: bool = F
     """
     options = _UrlReader(url.strip(), variable).read()
     return options.with_tls() if require_tls else options
+
+
+def _why_unreadable(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return error.reason or "it is malformed, or needs a password"
+    return error.strerror or type(error).__name__
 
 
 def _is_loopback(host: str) -> bool:

@@ -7,8 +7,8 @@ texts nothing escaped but what has to be. So no two entries have one form.
     ["agentdb access log 1", organization_id, id, at (microseconds since 1970), agent_id, user_name, operation,
     table_names, row_ids, row_count, duration_ms (its eight bytes in hexadecimal), outcome]
 
-digest = SHA-256(canonical form); chain = SHA-256(chain of the entry before, position as eight bytes, digest). The first
-entry follows no bytes at all.
+digest = SHA-256(canonical form), made by the database when the entry is written; chain = SHA-256(chain of the entry
+before, position as eight bytes, digest), made a moment later. The first entry follows no bytes at all.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from agentdb.errors import InvalidInputError
 if TYPE_CHECKING:
     from agentdb.models import AccessEntry
 
-__all__ = ["ChainCheck", "Head", "chain_of", "digest_of", "parse_head"]
+__all__ = ["ChainCheck", "Head", "chain_of", "digest_of", "on_one_line", "parse_head"]
 
 _FORMAT: Final = "agentdb access log 1"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HEAD: Final = re.compile(r"(\d{1,18}):((?:[0-9a-fA-F]{64})?)")
 _MOST_PROBLEMS: Final = 100
+_json: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class Head(NamedTuple):
@@ -72,12 +73,19 @@ def digest_of(entry: AccessEntry) -> bytes:
         None if entry.duration_ms is None else struct.pack(">d", entry.duration_ms).hex(),
         entry.outcome,
     ]
-    return hashlib.sha256(json.dumps(form, ensure_ascii=False).encode()).digest()
+    return hashlib.sha256(_json(form).encode()).digest()
 
 
 def chain_of(previous: bytes, position: int, digest: bytes) -> bytes:
     """Return the chain of the entry at *position*, 32 bytes; *previous* is that of the one before."""
     return hashlib.sha256(previous + struct.pack(">q", position) + digest).digest()
+
+
+def on_one_line(name: str) -> str:
+    """Return a name as a line can hold it: what would begin another line, or what a terminal obeys, is escaped."""
+    if name.isprintable():
+        return name
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in name)
 
 
 class ChainCheck:
@@ -106,19 +114,18 @@ class ChainCheck:
     def read(self, entry: AccessEntry) -> None:
         """Check the next entry, which has a position."""
         assert entry.position is not None  # it is chained
-        assert entry.digest is not None
-        assert entry.chain is not None
+        chain = entry.chain or b""  # whoever owns the table may have made it NULL
         self._check_place(entry.position)
         digest = digest_of(entry)
         if digest != entry.digest:
             self._note(f"position {entry.position}: the entry was changed")
-        elif self._is_next(entry.position) and chain_of(self.head.chain, entry.position, digest) != entry.chain:
+        elif self._is_next(entry.position) and chain_of(self.head.chain, entry.position, digest) != chain:
             self._note(
                 f"position {entry.position}: does not follow from the entry before; one of them was replaced, "
                 "inserted or moved"
             )
         self.entries += 1
-        self.head = Head(entry.position, entry.chain)
+        self.head = Head(entry.position, chain)
         if self._expected is not None and self._expected.position == entry.position:
             self._check_expected(self._expected)
 
@@ -139,6 +146,8 @@ class ChainCheck:
             self._note(f"position {position - 1}: the entry was deleted")
         elif missing > 1:
             self._note(f"positions {self.head.position + 1} to {position - 1}: the entries were deleted")
+        elif missing < 0:
+            self._note(f"position {position}: an entry was inserted; it has a place that no other can have")
 
     def _check_expected(self, expected: Head) -> None:
         if self.head.chain != expected.chain:

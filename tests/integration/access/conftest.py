@@ -30,7 +30,7 @@ class Outside:
 
 
 def logged_settings(url: str, flush_seconds: float = 600.0) -> Settings:
-    """Return settings with the table on, which write and chain only when they are told to, unless it is said when."""
+    """Return settings with the table on; reads and failures are written when asked for, unless it is said when."""
     return Settings(organization_id="acme", database_url=url, access_log=True, flush_seconds=flush_seconds)
 
 

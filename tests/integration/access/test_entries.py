@@ -41,11 +41,11 @@ async def test_a_write_is_there_with_its_entry(client: PrismaAgentClient, agent:
     assert (entry["table_names"], entry["row_ids"], entry["row_count"]) == (["agent_memories"], [memory_id], 1)
     assert entry["outcome"] == "ok"
     assert entry["duration_ms"] > 0
-    assert (entry["position"], entry["digest"], entry["chain"]) == (None, None, None)
+    assert len(entry["digest"]) == 32
 
 
 async def test_a_write_takes_no_round_trip_more(roundtrips: Wire, database_url: str) -> None:
-    """The entry travels in the same statement."""
+    """The entry travels in the same statement. It is chained in the background, which may fall into a count."""
     settings = logged_settings(roundtrips.url(database_url))
     async with PrismaAgentClient(settings=settings) as client:
         agent = await client.agents.register(AgentConfig(name="scout", category="SUPPORT", id="scout-1"))
@@ -60,9 +60,13 @@ async def test_a_write_takes_no_round_trip_more(roundtrips: Wire, database_url: 
         trips = {}
         for name, do in work.items():
             await do(0)  # prepares its statement
-            with roundtrips.counting() as count:
-                await do(1)
-            trips[name] = count.trips
+            counts = []
+            for number in range(1, 6):
+                await client.gathering.access_log.flush()
+                with roundtrips.counting() as count:
+                    await do(number)
+                counts.append(count.trips)
+            trips[name] = min(counts)
 
     assert trips == dict.fromkeys(work, 1)
 
@@ -237,6 +241,8 @@ async def test_raw_sql_is_entered(client: PrismaAgentClient, agent: Agent, outsi
     await client.driver.execute("UPDATE agents SET version = $1", ("2",))
     with pytest.raises(DatabaseError):
         await client.driver.execute("UPDATE agents SET version = NULL")
+    with pytest.raises(DatabaseError, match="syntax"):
+        await client.driver.execute("WITH agents AS (")
     await client.driver.fetch("SELECT * FROM agent_memories AS m JOIN agents AS a ON a.id = m.agent_id")
     await client.driver.script("DO $$ BEGIN PERFORM 1; END $$")
     with pytest.raises(KeyError):
@@ -251,6 +257,7 @@ async def test_raw_sql_is_entered(client: PrismaAgentClient, agent: Agent, outsi
     assert _sorted(found) == [
         ("sql.execute", ["agents"], 1, "ok"),
         ("sql.execute", ["agents"], None, "DatabaseError"),
+        ("sql.execute", [], None, "DatabaseError"),
         ("sql.fetch", ["agent_memories", "agents"], 0, "ok"),
         ("sql.script", ["agent_metrics", "agent_memories"], None, "ok"),
         ("sql.script", [], None, "ok"),

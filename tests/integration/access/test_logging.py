@@ -20,6 +20,7 @@ from agentdb import (
     PrismaAgentClient,
     acting_as,
 )
+from agentdb.client.access.operations import as_now
 
 pytestmark = pytest.mark.postgres
 
@@ -109,6 +110,18 @@ async def test_who_does_it(client: PrismaAgentClient, records: list[Any]) -> Non
     ]
 
 
+async def test_what_is_put_off_is_done_in_the_same_name(client: PrismaAgentClient, records: list[Any]) -> None:
+    """The end of an execution that could not be written at once: though nothing says any more whose it was."""
+    with acting_as(user="mia"):
+        put_off = as_now(client, "scout-1", client.agents.list)
+        with acting_as("clerk"):
+            said = as_now(client, "scout-1", client.agents.list)
+    for work in (put_off, said):
+        await asyncio.create_task(work(), context=contextvars.Context())
+
+    assert [(record.agent_id, record.user_name) for record in records] == [("scout-1", "mia"), ("clerk", "mia")]
+
+
 @pytest.mark.parametrize("wrong", [{"user": ""}, {"user": "x" * 256}, {"agent_id": ""}, {"user": "a\0b"}, {"user": 7}])
 def test_nobody_is_no_user(wrong: dict[str, Any]) -> None:
     """It is refused before anything is done in that name."""
@@ -128,6 +141,76 @@ async def test_a_failure_is_told_by_its_class(client: PrismaAgentClient, records
         ("memories.list", "InvalidInputError"),
     ]
     assert records[1].agent_id is None
+
+
+async def test_what_travels_together_is_told_apart(client: PrismaAgentClient, records: list[Any]) -> None:
+    """Calls at the same moment: each with its own agent, tables and rows, though one statement is sent for many."""
+    await client.agents.register(AgentConfig(name="clerk", category="SUPPORT", id="clerk-1"))
+    records.clear()
+
+    async def work(agent_id: str) -> None:
+        for _ in range(3):
+            async with client.executions.track(agent_id, "task"):
+                await asyncio.gather(
+                    *(client.memories.store(MemoryEntry(agent_id=agent_id, content=str(n))) for n in range(3)),
+                    client.agents.list(),
+                )
+
+    await asyncio.gather(work("scout-1"), work("clerk-1"))
+
+    told = {(record.getMessage(), record.agent_id) for record in records}
+    assert told == {
+        (name, agent_id)
+        for name in ("executions.track", "memories.store", "agents.list", "executions.track.end")
+        for agent_id in ("scout-1", "clerk-1")
+    }
+    assert [record for record in records if not (record.table_names and record.row_ids and record.row_count)] == []
+
+
+@pytest.mark.parametrize("name", ["a\nINFO b", "a\x1b[2Kb", "a\r\u2028b"])
+async def test_no_name_begins_a_line(client: PrismaAgentClient, records: list[Any], name: str) -> None:
+    """Nor moves a terminal's cursor: it is escaped."""
+    with acting_as(name, user=name):
+        await client.agents.list()
+
+    assert records[0].agent_id == records[0].user_name == name.encode("unicode_escape").decode()
+
+
+async def test_logging_that_fails_is_no_failure_of_the_work(
+    client: PrismaAgentClient, records: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A handler that raises is told on stderr, without what it raised."""
+
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise RuntimeError(CONTENTS)
+
+    handler = Broken()
+    logging.getLogger("agentdb.access").addHandler(handler)
+    try:
+        assert len(await client.agents.list()) == 1
+    finally:
+        logging.getLogger("agentdb.access").removeHandler(handler)
+
+    assert capsys.readouterr().err == "agentdb: an access could not be logged: RuntimeError\n"
+
+
+async def test_records_may_have_our_names_already(client: PrismaAgentClient, records: list[Any]) -> None:
+    """Those that the application's own factory of records gives them."""
+    made = logging.getLogRecordFactory()
+
+    def make(*args: Any, **named: Any) -> logging.LogRecord:
+        record = made(*args, **named)
+        record.organization_id = record.outcome = "theirs"
+        return record
+
+    logging.setLogRecordFactory(make)
+    try:
+        await client.agents.list()
+    finally:
+        logging.setLogRecordFactory(made)
+
+    assert (records[0].organization_id, records[0].outcome) == ("acme", "ok")
 
 
 async def test_a_cancelled_operation_is_told(client: PrismaAgentClient, records: list[Any]) -> None:

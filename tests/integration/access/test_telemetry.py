@@ -179,6 +179,29 @@ async def test_a_task_that_fails_is_an_error_and_its_recording_is_none(
     assert CONTENTS not in named["invoke_agent scout"].to_json()
 
 
+async def test_telemetry_that_fails_is_no_failure_of_the_work(
+    client: PrismaAgentClient, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """A sampler, a processor: whatever raises there."""
+    from opentelemetry.sdk.trace import Span, Tracer
+
+    def fail(*_args: Any, **_named: Any) -> None:
+        raise RuntimeError(CONTENTS)
+
+    agent = Scout()
+    await agent.initialize(client)
+    for owner, name in ((Tracer, "start_span"), (Span, "end"), (Span, "set_attribute"), (Span, "set_status")):
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, fail)
+            assert await agent.execute_task(f"task {name}") == f"task {name}"
+            with pytest.raises(ValueError, match=CONTENTS):
+                await agent.execute_task("fail")
+
+    assert {record.getMessage() for record in caplog.records if record.name == "agentdb.client"} == {
+        "OpenTelemetry has failed"
+    }
+
+
 async def test_lines_are_one_span(client: PrismaAgentClient, spans: InMemorySpanExporter) -> None:
     """And what their reader does is not below it."""
     async for _ in client.memories.export_lines():

@@ -162,6 +162,17 @@ def test_no_key(database: Database, agentdb: Command) -> None:
     assert not any(key.partition(":")[2] in with_key.out for key in KEYS.split(","))
 
 
+def test_a_key_that_is_asked_for(database: Database, agentdb: Command) -> None:
+    """Without one, sensitive memories are refused and not plain text; a client that should encrypt is not even made."""
+    required = _examine(agentdb, database.url, AGENTDB_REQUIRE_ENCRYPTION="1")
+    asked = _examine(agentdb, database.url, AGENTDB_ENCRYPT="executions")
+
+    assert (required.status, _states(required)["encryption"]) == (1, "failed")
+    assert "plain text" not in required.out
+    assert (asked.status, _states(asked)["settings"]) == (1, "failed")
+    assert "AGENTDB_ENCRYPTION_KEYS" in asked.out
+
+
 def test_an_index_whose_build_broke_off(database: Database, agentdb: Command) -> None:
     """It is no failure, for searches do without it; the remedy is the command that makes it anew."""
     asyncio.run(_break_off(database))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -207,3 +209,29 @@ def test_rates() -> None:
     """All and nothing are said of all and nothing only."""
     assert [_percent(rate) for rate in (0, 0.0001, 0.5, 0.9999, 1)] == ["0", "1", "50", "99", "100"]
     assert _rate(None, None) == "-"
+
+
+def test_failures_that_do_not_open(database: Database, agentdb: Command) -> None:
+    """They are named without what they say, beside those that are plain; and it is said why. With the key they open."""
+    keys = {"k1": b"1" * 32}
+    url = {"DATABASE_URL": database.url, "ORGANIZATION_ID": "acme"}
+
+    async def fill(client: PrismaAgentClient) -> None:
+        await client.agents.register(AgentConfig(name="scout", category="SUPPORT", id="scout"))
+        await client.executions.fail((await client.executions.start("scout", 1)).id, ValueError("plain tulip"))
+        settings = replace(client.settings, encryption_keys=keys, encrypt=frozenset({"executions"}))
+        async with PrismaAgentClient(settings=settings) as sealing:
+            await sealing.executions.fail((await sealing.executions.start("scout", 2)).id, KeyError("sealed rose"))
+
+    _with_client(database, fill)
+    seen, as_json = agentdb("stats", **url), agentdb("stats", "--json", **url)
+    ring = f"k1:{base64.b64encode(keys['k1']).decode()}"
+    opened = agentdb("stats", **url, AGENTDB_ENCRYPTION_KEYS=ring)
+
+    assert (seen.status, as_json.status, opened.status) == (0, 0, 0)
+    assert "failed: KeyError: (encrypted)" in seen.out
+    assert "failed: ValueError: plain tulip" in seen.out
+    assert "AGENTDB_ENCRYPTION_KEYS" in seen.err
+    assert [failure["error"] for failure in json.loads(as_json.out)["failures"]] == [None, "plain tulip"]
+    assert "sealed rose" in opened.out
+    assert "encrypt" not in opened.out + opened.err

@@ -26,11 +26,11 @@ def keyed(url: str, *keys: str, policy: frozenset[str] = POLICY, **settings: Any
     )  # fmt: skip
 
 
-async def corpus(superuser_url: str) -> str:
-    """Every row of every table, as text; bytes as the text that they are."""
+async def corpus(superuser_url: str, bytea_output: str = "escape") -> str:
+    """Every row of every table, as text; bytes as the text that they are, or as "hex"."""
     connection = await asyncpg.connect(superuser_url)
     try:
-        await connection.execute("SET bytea_output = 'escape'")
+        await connection.execute(f"SET bytea_output = '{bytea_output}'")
         rows = [await connection.fetch(f"SELECT t::text FROM {table} AS t") for table in TABLES]
         return "\n".join(row[0] for table in rows for row in table)
     finally:

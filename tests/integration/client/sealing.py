@@ -7,9 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from agentdb import Agent, MemoryEntry, PrismaAgentClient, Settings
+from tests.integration.client.encrypting import KEYS
 from tests.integration.client.transferring import administering
-
-KEYS = {name: name.encode().ljust(32, b"-") for name in ("k1", "k2", "k3")}
 
 SECRET = "canary-4711"
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from agentdb import (
     EncryptionError,
     InvalidInputError,
     MemoryEntry,
+    MetricPoint,
     NotFoundError,
     PrismaAgentClient,
     Settings,
@@ -27,6 +30,7 @@ from agentdb.client.database import TABLES
 from agentdb.client.memory.lines import LineWriter
 from agentdb.client.memory.transfer import SealedAs
 from tests.integration.client.everything import checksums, counts, fill
+from tests.integration.client.test_event_loop import LONGEST_MS, longest_pause
 from tests.integration.client.transferring import administering
 
 pytestmark = pytest.mark.postgres
@@ -241,7 +245,7 @@ async def test_children_that_come_before_their_parents(client: PrismaAgentClient
 
 
 async def test_values_keep_every_digit(client: PrismaAgentClient, admin_url: str) -> None:
-    """What Python would round: numbers in JSON, prices, times."""
+    """What Python would round: numbers in JSON, prices, times; and of lists of texts, every character."""
     await client.agents.register(AgentConfig(name="scout-1", id="scout-1", category="SUPPORT"))
     execution = await client.executions.start("scout-1", None)
     async with administering(admin_url) as connection:
@@ -254,6 +258,8 @@ async def test_values_keep_every_digit(client: PrismaAgentClient, admin_url: str
             "INSERT INTO model_prices (organization_id, model, valid_from, input)"
             " VALUES ('acme', 'x', '0099-01-01 00:00:00+00', 9999999999.9999999999)"
         )
+    words = [" ", "null", "NULL", 'a"b', "a\\", "{a}", "a,b", "two\nlines", "\u3000", "\xa0x", "日本"]
+    await client.agents.register(AgentConfig(name="pilot-1", id="pilot-1", category="SUPPORT", capabilities=words))
     other = client.for_organization("other")
 
     await other.import_lines(await exported(client))
@@ -314,6 +320,23 @@ async def test_a_page_holds_few_large_rows(client: PrismaAgentClient, monkeypatc
     assert sizes == [2, 2, 1, 0]
 
 
+async def test_neither_blocks_the_event_loop(client: PrismaAgentClient) -> None:
+    """Not with thousands of rows, and not with large ones; the best of three."""
+    await client.agents.register(AgentConfig(name="scout-1", id="scout-1", category="SUPPORT"))
+    points = [MetricPoint(agent_id="scout-1", name="m", value=n, labels={"n": n}) for n in range(2000)]
+    await client.metrics.record_many(points)
+    for n in range(30):
+        await client.executions.start("scout-1", f"{n}" + 100_000 * "x")
+    lines = await exported(client)
+
+    out = [await longest_pause(lambda: exported(client)) for _ in range(3)]
+    copies = [client.for_organization(f"copy-{n}") for n in range(3)]
+    back = [await longest_pause(lambda copy=copy: copy.import_lines(lines)) for copy in copies]  # type: ignore[misc]
+
+    assert min(out) < LONGEST_MS
+    assert min(back) < LONGEST_MS
+
+
 # Damage.
 
 
@@ -343,6 +366,12 @@ DAMAGES: list[tuple[str, dict[str, Any]]] = [
     ("agents", {"organization_id": "bystander"}),
     ("agents", {"id": None}),
     ("agents", {"capabilities": "x"}),
+    ("agents", {"capabilities": "{a,NULL}"}),
+    ("agents", {"data_sources": "{{a},{b}}"}),
+    ("agents", {"updated_at": "294276-01-01 00:00:00+00"}),
+    ("agents", {"updated_at": "0044-03-15 00:00:00+00 BC"}),
+    ("agents", {"updated_at": "9999-12-31 23:00:00-02"}),
+    ("agents", {"created_at": "now"}),
     ("agent_tools", {"call_count": "-1"}),
     ("agent_tools", {"owner_agent_id": "nobody"}),
     ("agent_tools", {"id": "1); DROP TABLE agents; --"}),
@@ -353,8 +382,15 @@ DAMAGES: list[tuple[str, dict[str, Any]]] = [
     ("agent_executions", {"id": 7}),
     ("agent_steps", {"execution_id": UNKNOWN}),
     ("agent_steps", {"kind": "dance"}),
+    ("agent_steps", {"at": "infinity"}),
+    ("agent_steps", {"sealed": "someday"}),
+    ("agent_tools", {"sealed": "\\x0"}),
+    ("agent_tool_versions", {"sealed": "7"}),
+    ("agent_executions", {"id": UNKNOWN.replace("7", "A")}),
+    ("agent_executions", {"id": "{" + UNKNOWN + "}"}),
+    ("agent_metric_rollups", {"bin_keys": "{{1},{2}}"}),
     ("agent_metrics", {"value": "Infinity"}),
-    ("agent_metrics", {"name"[:0] + "labels": "7"}),
+    ("agent_metrics", {"labels": "7"}),
     ("learning_outcomes", {"pattern_id": UNKNOWN}),
     ("learning_outcomes", {"success": "perhaps"}),
     ("model_prices", {"input": "-1"}),
@@ -367,7 +403,9 @@ DAMAGES: list[tuple[str, dict[str, Any]]] = [
 
 async def test_damage_is_found(client: PrismaAgentClient, admin_url: str) -> None:
     """Whatever it is: the line is named, what is in it is not quoted, and nothing is stored."""
-    await fill(client)
+    await fill(client, ("scout-1",))
+    await client.metrics.retain(points_days=0)
+    await fill(client, ("pilot-1",))
     await fill(client.for_organization("bystander"))
     bystander = await checksums(admin_url, "bystander")
     other = client.for_organization("other")
@@ -391,8 +429,34 @@ async def test_damage_is_found(client: PrismaAgentClient, admin_url: str) -> Non
     with pytest.raises(InvalidInputError, match=r"line 2\.table"):
         await other.import_lines(resealed(lines, lambda documents: documents[1].update(table="access_log")))
 
+    for number, line in enumerate(lines[:-1], 1):
+        document = json.loads(line)
+        if "id" in document.get("row", {}) and document["table"] != "agents":
+            with pytest.raises(InvalidInputError, match=rf"line {number + 1}\.(row\.)?id"):
+                await other.import_lines(
+                    resealed(lines, lambda documents, n=number: documents.insert(n, documents[n - 1]))
+                )
+
     assert await counts(admin_url, "other") == {}
     assert await checksums(admin_url, "bystander") == bystander
+
+
+async def test_an_agents_archive_with_anothers_rows(client: PrismaAgentClient, admin_url: str) -> None:
+    """Is none, though that one is there."""
+    await fill(client)
+    other = client.for_organization("other")
+    for name in ("target", "pilot-1"):
+        await other.agents.register(AgentConfig(name=name, id=name, category="SUPPORT"))
+    lines = await exported(client, "scout-1")
+
+    for table in ("agent_memories", "agent_executions", "agent_metrics", "learning_patterns", "agent_tools"):
+        column = "owner_agent_id" if table == "agent_tools" else "agent_id"
+        damaged = resealed(lines, lambda documents, t=table, c=column: put(documents, t, **{c: "pilot-1"}))
+        for target in ("target", None):
+            with pytest.raises(InvalidInputError, match=rf"{column}: is none of the agents"):
+                await other.import_lines(damaged, agent_id=target)
+
+    assert await counts(admin_url, "other") == {"agents": 2}
 
 
 async def test_an_import_that_is_broken_off_stores_nothing(client: PrismaAgentClient, admin_url: str) -> None:
@@ -531,6 +595,18 @@ async def test_sealed_values_left_out(database_url: str) -> None:
             "look_pilot-1": {},
             "look_scout-1": {},
         }
+
+
+async def test_only_what_is_moved_has_to_be_decided_upon(database_url: str) -> None:
+    """A sealed memory that has expired is not among it."""
+    async with sealing(database_url, "acme", KEYS) as client:
+        await client.agents.register(AgentConfig(name="scout-1", id="scout-1", category="SUPPORT"))
+        soon = datetime.now(UTC) + timedelta(seconds=0.05)
+        await client.memories.store(MemoryEntry(agent_id="scout-1", content="Secret.", sensitive=True, expires_at=soon))
+        await asyncio.sleep(0.1)
+
+        assert len(await exported(client)) == 3
+        assert len([line async for line in client.memories.export_lines()]) == 2
 
 
 async def test_columns_that_an_older_file_lacks(client: PrismaAgentClient) -> None:

@@ -25,6 +25,7 @@ from agentdb import (
     Settings,
     get_agent_client,
 )
+from agentdb.client.database import TABLES
 from agentdb.postgres.embedded import EmbeddedServer
 from agentdb.postgres.url import parse_url
 from tests.conftest import Database
@@ -419,6 +420,19 @@ async def test_a_wall_that_somebody_took_down(database: Database, server: Embedd
     finally:
         await administrator.execute(f"DROP ROLE {role}")
         await administrator.close()
+
+
+async def test_all_walls_taken_down(database: Database) -> None:
+    """Then each table is named, and the role, which any table that is still guarded would bind, is not blamed."""
+    administrator = await asyncpg.connect(**parse_url(database.superuser_url).connect_arguments())
+    for table in TABLES:
+        await administrator.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
+    await administrator.close()
+
+    with pytest.warns(UserWarning, match=r"apart: row-level security is off, .* on access_log, agent_executions"):
+        async with PrismaAgentClient(database.url, "acme") as client:
+            health = await client.health_check()
+    assert (health.tenancy, health.unguarded_tables) == ("application-only", sorted(TABLES))
 
 
 async def test_a_server_that_is_not_there() -> None:

@@ -23,9 +23,11 @@ from agentdb import (
 )
 from agentdb.client.catalogue import columns_of
 from agentdb.client.database import TABLES
+from agentdb.client.encryption import values as sealed_values
+from agentdb.client.encryption.values import SEALED, SealedValues
 from agentdb.client.erasure import erasing, found
 from agentdb.client.erasure.found import KINDS
-from agentdb.client.sealed_values import SEALED
+from agentdb.client.resource import Resource
 from tests.integration.client.everything import HOURS_AGO, checksums, counts, fill
 from tests.integration.client.transferring import administering
 
@@ -61,6 +63,8 @@ async def test_nobody_else_is_touched(
     if steps:
         request.getfixturevalue("in_small_steps")
     await fill(client)
+    if "subject" in scope:
+        await client.metrics.roll_up()  # as the erasure of a person does
     clients = await others(client)
     before = [await checksums(admin_url, other.organization_id) for other in clients]
     there = await counts(admin_url, "acme")
@@ -307,6 +311,21 @@ async def test_nothing_comes_back(client: PrismaAgentClient, agent: Agent, admin
     assert set(await counts(admin_url, "acme")) <= {"agent_tools", "agent_tool_versions", *KEPT}
 
 
+async def test_nothing_about_a_person_comes_back(client: PrismaAgentClient, agent: Agent) -> None:
+    """Steps and ends of executions that were erased while they ran have nothing to belong to, in a tree either."""
+    async with client.executions.track(agent.id, {"subject": "Ann"}) as execution:
+        child = await client.executions.start(agent.id, "help", parent_id=execution.id)
+        execution.log("before")
+        erased = await client.erase(subject="Ann")
+        execution.log("after", subject="Ann")
+        execution.result = {"subject": "Ann"}
+    await client.gathering.settle()
+
+    assert erased.rows == {"agent_executions": 1, "agent_steps": 1}
+    assert await client.residue(subject="Ann") == {}
+    assert [(each.id, each.parent_id) for each in await client.executions.list()] == [(child.id, None)]
+
+
 async def test_while_others_store(client: PrismaAgentClient, agent: Agent, admin_url: str) -> None:
     """What is counted is what went, though the agent went on until it was gone."""
     await client.memories.store_many(MemoryEntry(agent_id=agent.id, content=f"{n}") for n in range(200))
@@ -328,6 +347,77 @@ async def test_while_others_store(client: PrismaAgentClient, agent: Agent, admin
     assert erased.rows["agent_memories"] == stored
     assert erased.is_complete
     assert set(await counts(admin_url, "acme")) <= KEPT
+
+
+async def test_an_organization_while_others_store(client: PrismaAgentClient, agent: Agent) -> None:
+    """The same for all of an organization."""
+    stored = 0
+
+    async def go_on() -> None:
+        nonlocal stored
+        with pytest.raises(NotFoundError):
+            while True:
+                await client.memories.store(MemoryEntry(agent_id=agent.id, content=f"{stored}"))
+                stored += 1
+
+    for _ in range(5):
+        await client.agents.register(AgentConfig(name=agent.name, id=agent.id, category="SUPPORT"))
+        going_on = asyncio.create_task(go_on())
+        await asyncio.sleep(0.05)
+        erased = await client.erase(organization=True)
+        await going_on
+
+        assert (erased.rows["agents"], erased.rows.get("agent_memories", 0)) == (1, stored)
+        assert erased.is_complete
+        stored = 0
+
+
+async def test_small_steps_end_though_others_go_on(
+    client: PrismaAgentClient, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes while they are made goes with the agent itself: they do not run after it."""
+    monkeypatch.setattr(erasing, "_MOST_AT_ONCE", 3)
+    monkeypatch.setattr(erasing, "KINDS", [replace(kind, at_once=100) for kind in KINDS])
+    await client.memories.store_many(MemoryEntry(agent_id=agent.id, content=f"{n}") for n in range(150))
+    steps = 0
+
+    async def go_on() -> None:
+        with pytest.raises(NotFoundError):
+            for n in range(10_000):
+                await client.memories.store(MemoryEntry(agent_id=agent.id, content=f"more {n}"))
+
+    def count(*_: int) -> None:
+        nonlocal steps
+        steps += 1
+
+    going_on = asyncio.create_task(go_on())
+    erased = await client.erase(agent_id=agent.id, progress=count)
+    await going_on
+
+    assert erased.is_complete
+    assert steps <= 2 + 1 + 1  # a full one, one that is not, the hours, the agent
+
+
+async def test_hours_of_an_erasure_that_was_broken_off(
+    client: PrismaAgentClient, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Are rolled up anew by the next, though it finds no points any more."""
+    for value, labels in ((1.0, {}), (5.0, {"subject": "Ann"})):
+        await client.metrics.record(agent.id, "m", value, labels=labels, recorded_at=HOURS_AGO)
+    await client.metrics.roll_up()
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: int) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        await client.erase(subject="Ann", progress=kill)
+    erased = await client.erase(subject="Ann")
+
+    assert erased.rows == {}
+    assert [each.max for each in await client.prisma.agentmetricrollup.find_many()] == [1.0]
 
 
 async def test_residue_looks_everywhere(client: PrismaAgentClient, admin_url: str) -> None:
@@ -428,6 +518,90 @@ async def test_what_is_sealed_is_looked_into(database_url: str) -> None:
         assert before["agent_memories.sealed"] == 1
         assert erased.rows == ABOUT
         assert erased.residue == {"agent_tools.sealed": 1, "agent_tool_versions.sealed": 1}
+
+
+SAID = [
+    "Ann",
+    "é",
+    "e\u0301",
+    'a"b',
+    "a\\b",
+    "null",
+    "42",
+    42,
+    42.0,
+    1e22,
+    1e-7,
+    -0.0,
+    True,
+    None,
+    ["Ann"],
+    [["Ann"]],
+    {"a": 1},
+]
+ASKED = [str(value) for value in SAID if isinstance(value, str | int)]
+ASKED += [
+    "42.0",
+    "10000000000000000000000",
+    "0.0000001",
+    "0.0",
+    "-0.0",
+    "true",
+    "1e22",
+    '["Ann"]',
+    '{"a": 1}',
+    "\N{SNOWMAN}",
+]
+
+
+async def test_it_makes_no_difference_whether_it_is_sealed(client: PrismaAgentClient, database_url: str) -> None:
+    """Who is meant by what: texts byte for byte, numbers as PostgreSQL writes them, and nothing that is deeper."""
+    async with sealing(database_url) as sealed:
+        await client.agents.register(AgentConfig(name="scout", id="scout-1", category="SUPPORT"))
+        for sensitive in (False, True):
+            for value in [*SAID, *([value] for value in SAID)]:
+                entry = MemoryEntry(
+                    agent_id="scout-1", content=repr(value), metadata={"subject": value}, sensitive=sensitive
+                )
+                await (sealed if sensitive else client).memories.store(entry)
+        memories = {memory.id: memory for memory in await sealed.memories.list("scout-1")}
+
+        for subject in ASKED:
+            about = next(
+                ids for kind, ids in await erasing.Erasure(sealed).find(subject, "subject") if "mem" in kind.table
+            )
+            plain, closed = (
+                sorted(memories[each].content for each in about if memories[each].sensitive is sensitive)
+                for sensitive in (False, True)
+            )
+            assert plain == closed, subject
+            assert all("{" not in content and "[[" not in content for content in plain)
+
+
+async def test_sealed_values_are_read_in_bounded_memory(
+    client: PrismaAgentClient, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few large ones at a time, and all of them."""
+    monkeypatch.setattr(sealed_values, "_PAGE_BYTES", 25_000)
+    sizes: list[int] = []
+    fetch = Resource._fetch
+
+    async def watched(self: Any, sql: str, *arguments: object, **named: Any) -> Any:
+        rows = await fetch(self, sql, *arguments, **named)
+        if sql == SEALED[0].sql:
+            sizes.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(Resource, "_fetch", watched)
+    async with sealing(database_url) as sealed:
+        await sealed.agents.register(AgentConfig(name="scout", id="scout-1", category="SUPPORT"))
+        for n in range(5):
+            content = f"{n}" + 10_000 * "x"
+            await sealed.memories.store(MemoryEntry(agent_id="scout-1", content=content, sensitive=True))
+        found = [row async for row in SealedValues(sealed).values(SEALED[0])]
+
+    assert len({row["key"] for row in found}) == 5
+    assert sizes == [3, 2, 0]
 
 
 async def test_a_key_that_is_missing(database_url: str, admin_url: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -11,7 +12,8 @@ import asyncpg
 import pytest
 
 from agentdb import Agent, AgentConfig, ConfigurationError, EncryptionError, MemoryEntry, PrismaAgentClient
-from agentdb.client import rotation
+from agentdb.client.encryption import rotation
+from agentdb.client.memory.rows import identity
 from tests.integration.client.encrypting import KEYS, corpus, keyed
 
 pytestmark = pytest.mark.postgres
@@ -147,8 +149,8 @@ async def test_what_does_not_open_is_named_and_the_rest_goes_on(
 
     assert planned.failed == 13
     assert planned.failures == [
-        "12 rows of agent_executions: the key 'k3' is missing.",
-        "1 rows of agent_executions: the key '?' is missing.",
+        "agent_executions: the key 'k3' is missing (rows: 12).",
+        "agent_executions: the key '?' is missing (rows: 1).",
     ]
     assert (done.failed, len(done.failures)) == (once_more.failed, 10) == (14, 10)
     assert "was sealed with the key 'k3', which is not among k2, k1" in done.failures[0]
@@ -222,6 +224,53 @@ async def test_two_memories_that_become_equal(database_url: str, agent: Agent, c
     assert len(ids) == 3
     assert again in ids
     assert contents == ["tulip"] * 3
+
+
+async def test_no_hash_of_plain_text_is_left(
+    database_url: str, agent: Agent, client: PrismaAgentClient, admin_url: str
+) -> None:
+    """Not even where an equal memory was sealed already: the hash would tell whoever guesses the text."""
+    entry = MemoryEntry(agent_id=agent.id, content="tulip", metadata={"a": 1}, sensitive=True)
+    plain = hashlib.sha256(identity("general", "tulip", '{"a":1}')).hexdigest()
+    await client.memories.store(entry)
+    assert plain in await corpus(admin_url, "hex")
+
+    async with keyed(database_url, "k1") as sealing:
+        sealed = await sealing.memories.store(entry)
+        await sealing.rotate_keys(encrypt_plain=True)
+        assert await sealing.memories.store(entry) == sealed
+        (old,) = sealing.key_ring.lookups(  # type: ignore[union-attr]
+            identity("general", "tulip", '{"a":1}'), "acme", "agent_memories.content_hash"
+        )
+    assert plain not in await corpus(admin_url, "hex")
+    async with keyed(database_url, "k2") as alone:
+        await alone.memories.store(entry)
+    async with keyed(database_url, "k2", "k1") as both:
+        assert (await both.rotate_keys()).is_complete
+    assert old.hex() not in await corpus(admin_url, "hex")
+
+
+@pytest.mark.parametrize(
+    "json", ["repeat('{\"a\":', 3000) || '1' || repeat('}', 3000)", "'{\"a\":1' || repeat('0', 5000) || '}'"]
+)
+async def test_plain_text_that_cannot_be_read(
+    json: str, database_url: str, agent: Agent, client: PrismaAgentClient, admin_url: str
+) -> None:
+    """Of others, nested too deep or with too long a number: it is named, and the rest goes on."""
+    first, second = [
+        await client.memories.store(MemoryEntry(agent_id=agent.id, content=text, sensitive=True)) for text in "ab"
+    ]
+    connection = await asyncpg.connect(admin_url)
+    try:
+        await connection.execute(f"UPDATE agent_memories SET metadata = ({json})::jsonb WHERE id = $1", first)
+    finally:
+        await connection.close()
+    async with keyed(database_url, "k1") as sealing:
+        done = await sealing.rotate_keys(encrypt_plain=True)
+        assert (await sealing.memories.get(second)).content == "b"
+
+    assert (done.rows["agent_memories"], done.failed) == (1, 1)
+    assert first in done.failures[0]
 
 
 @pytest.mark.parametrize("is_released", [True, False])

@@ -17,6 +17,7 @@ from agentdb import (
     ConflictError,
     EncryptionError,
     EnhancedAgentBase,
+    InvalidInputError,
     PrismaAgentClient,
     Settings,
     Step,
@@ -153,6 +154,21 @@ async def test_without_the_key(
     report = await client.executions.stats()
     assert (report.total.executions, report.total.failed) == (1, 1)
     assert (await client.tools.stats("pick")).calls == 1
+
+
+async def test_a_list_that_need_not_open(sealing: PrismaAgentClient, agent: Agent, client: PrismaAgentClient) -> None:
+    """Shows what is plain, and of what is sealed what figures need; with the key, all."""
+    sealed = await everything(sealing, agent.id)
+    await client.executions.finish((await client.executions.start(agent.id, "plain")).id, "done")
+
+    last, first = await client.executions.list(must_open=False)
+    assert (last.task, last.result) == ("plain", "done")
+    assert (first.id, first.status) == (sealed, "failed")
+    assert (first.task, first.result, first.error, first.traceback) == (None, None, None, None)
+    assert first.error_type is not None
+    assert await sealing.executions.list(must_open=False) == await sealing.executions.list()
+    with pytest.raises(InvalidInputError, match="must_open"):
+        await client.executions.list(must_open=None)  # type: ignore[arg-type]
 
 
 async def test_an_end_is_written_whoever_can_read_the_beginning(

@@ -9,10 +9,12 @@ import pytest
 import pytest_asyncio
 
 from agentdb import Agent, AgentConfig, ConflictError, EncryptionError, MemoryEntry, PrismaAgentClient
+from agentdb.client.encryption.seals import Seals
 from agentdb.client.memory.sealing import resealed
 from agentdb.security.encryption import KeyRing
 from agentdb.testing import HashEmbedder
-from tests.integration.client.sealing import KEYS, SECRET, entry, key_ids, keyed, sealed_ids, settings, texts_of
+from tests.integration.client.encrypting import KEYS
+from tests.integration.client.sealing import SECRET, entry, key_ids, keyed, sealed_ids, settings, texts_of
 from tests.integration.client.transferring import administering
 
 pytestmark = pytest.mark.postgres
@@ -145,7 +147,7 @@ async def test_resealed_is_what_the_newest_key_would_have_made(
     async with administering(admin_url) as connection:
         record = await connection.fetchrow("SELECT id, sealed, memory_type, content_hash FROM agent_memories")
         assert record is not None
-        made = resealed(record, ring, "acme")
+        made = resealed(record, Seals(ring, "acme"))
         await connection.execute(
             "UPDATE agent_memories SET sealed = $1, content_hash = $2, lookups = $3::text::bytea[]", *made
         )

@@ -82,6 +82,9 @@ async def test_a_plain_catalogue_becomes_sealed_and_plain_again(
     ]
     rows = await client.driver.fetch("SELECT parameters, sealed IS NULL AS is_plain FROM agent_tools")
     assert [(row["parameters"], row["is_plain"]) for row in rows] == [("{}", False)] * 4
+    rows = await client.driver.fetch("SELECT parameters FROM agent_tool_versions")
+    assert [row["parameters"] for row in rows] == ["{}"] * 5
+    assert [version.parameters for version in await sealing.tools.versions("b")] == [OTHER, SCHEMA]
     async with keyed(database_url, "k1", policy=frozenset()) as undoing:
         assert (await undoing.tools.register("c", "", SCHEMA)).version == 1
     assert (await client.tools.get("c")).parameters == SCHEMA

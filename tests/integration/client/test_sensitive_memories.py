@@ -7,6 +7,7 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -177,15 +178,50 @@ async def test_filters_find_it_by_equality(client: PrismaAgentClient, agent: Age
 async def test_without_a_key_no_filter_finds_it(
     client: PrismaAgentClient, agent: Agent, database_url: str, admin_url: str
 ) -> None:
-    """Neither by equality nor by denial, so that nothing is forgotten by mistake; nor does another organization's."""
+    """Neither by equality nor by denial; nor does another organization's. So `forget` refuses what it cannot tell."""
     sealed = await client.memories.store(entry(agent, "same", metadata=ENTRIES))
+    fit_none = [{"OR": []}, {"subject": {"in": []}}, *UNANSWERED[:-1]]
     for organization, keys in (("acme", ()), ("other", ("k1",))):
         async with keyed(database_url, *keys, organization=organization) as other:
             for where in [*ANSWERED[:-2], *UNANSWERED]:
                 if where != {"AND": []}:
                     assert await other.memories.count(where=where) == 0, where
-                    assert await other.memories.forget(where, agent_id=agent.id) == 0, where
+                    if organization == "other" or where in fit_none:
+                        assert await other.memories.forget(where, agent_id=agent.id) == 0, where
+                    else:
+                        with pytest.raises(EncryptionError, match=sealed):
+                            await other.memories.forget(where, agent_id=agent.id)
     assert await sealed_ids(admin_url) == {sealed}
+
+
+@pytest.mark.parametrize("keys", [(), ("k2",)])
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_forgetting_without_the_key(
+    keys: tuple[str, ...], dry_run: bool, client: PrismaAgentClient, agent: Agent, database_url: str
+) -> None:
+    """Nothing goes where a memory of the scope might fit and does not open; out of the scope it does not matter."""
+    start = datetime.now(UTC)
+    other = await client.agents.register(AgentConfig(name="other", category="SUPPORT"))
+    where = {"subject": "alice"}
+    sealed = await client.memories.store(entry(agent, metadata=where))
+    for owner in (agent, other):
+        await client.memories.store(MemoryEntry(agent_id=owner.id, content="plain", metadata=where))
+    async with keyed(database_url, *keys) as without:
+        forget = partial(without.memories.forget, dry_run=dry_run)
+        for refused in (forget(where), forget(where, agent_id=agent.id), forget({"OR": [where, {"n": {"gt": 1}}]})):
+            with pytest.raises(EncryptionError, match="AGENTDB_ENCRYPTION_KEYS") as raised:
+                await refused
+            assert (raised.value.key_id, raised.value.place) == ("k1", f"agent_memories.sealed of {sealed}")
+        assert await client.memories.count() == 3
+        for nothing in (
+            forget(where, memory_type="fact"),
+            forget(where, stored_before=start),
+            forget(where, until=start),
+            forget({"subject": {"gt": "b"}}),
+        ):
+            assert await nothing == 0
+        assert await forget(where, agent_id=other.id) == 1
+        assert await forget(agent_id=agent.id) == 2
 
 
 async def test_forgetting_by_a_filter(client: PrismaAgentClient, agent: Agent) -> None:

@@ -1,4 +1,4 @@
-"""Every public method that takes text, with what is fine for each argument and what a hostile text does in its place."""
+"""Every public method that takes text: what is fine for its arguments, and what a hostile text does in its place."""
 
 from __future__ import annotations
 
@@ -12,15 +12,25 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from agentdb import AgentConfig, MemoryEntry, MetricPoint, PrismaAgentClient, ToolDefinition
-from agentdb.embedders import SpellingEmbedder
 from agentdb.client.memory.filters import filter_path
 from agentdb.client.metric.buckets import BUCKETS, time_zone
+from agentdb.embedders import SpellingEmbedder
 from agentdb.errors import InvalidInputError
 from tests.integration.hostile.strings import is_storable
 
 __all__ = ["CALLS", "INTERNAL", "RESOURCES", "Call", "Text", "World", "text_arguments", "text_fields"]
 
-RESOURCES: Final = ("agents", "memories", "tools", "executions", "metrics", "patterns", "prices", "client")
+RESOURCES: Final = (
+    "agents",
+    "memories",
+    "tools",
+    "executions",
+    "metrics",
+    "patterns",
+    "prices",
+    "access_log",
+    "client",
+)
 NOW: Final = datetime(2025, 11, 28, tzinfo=UTC)
 
 
@@ -61,6 +71,10 @@ class Text:
     def accepts(self, text: str) -> bool:
         """Whether *text* is taken."""
         return self.at_least <= len(text) <= self.at_most and self.takes(text)
+
+    def refuses(self, text: str) -> bool:
+        """Whether *text* is refused."""
+        return not self.accepts(text)
 
 
 @dataclass(frozen=True)
@@ -108,7 +122,7 @@ def document(text: str) -> dict[str, Any]:
 def conditions(text: str) -> dict[str, Any]:
     """Return a filter with *text* as key and as value, by every operator."""
     key = "k" + text  # AND, OR and NOT are no keys of metadata
-    comparisons = {name: text for name in ("eq", "ne", "gt", "gte", "lt", "lte")}
+    comparisons = dict.fromkeys(("eq", "ne", "gt", "gte", "lt", "lte"), text)
     return {
         "OR": [
             {key: text},
@@ -224,7 +238,7 @@ async def _exported(client: PrismaAgentClient, **arguments: Any) -> Any:
 
 
 async def _imported(client: PrismaAgentClient, lines: str | None = None, **arguments: Any) -> Any:
-    exported = await _exported(client, agent_id="reader") if lines is None else lines.split("\n")
+    exported = await _exported(client, agent_id="idle") if lines is None else lines.split("\n")
     return await client.memories.import_lines(exported, **arguments)
 
 
@@ -304,20 +318,23 @@ _RESOURCES: Final[Mapping[str, Call]] = {
         reads_back=_memory,
         at_most=3_000,  # four round trips each
     ),
-    "memories.list": Call(SCOPE, {"agent_id": "reader"}),
+    "memories.list": Call(SCOPE, {"agent_id": "reader"}, at_most=3_000),
     "memories.count": Call(SCOPE, {"agent_id": "reader"}),
     "memories.search": Call(
         {**SCOPE, "query": QUERY, "embedding_model": NAME, "order": choice("newest", "most_important")},
         {"agent_id": "reader", "embedding": VECTOR, "weights": None},
         at_most=1_500,  # each has a statement of its own, for the planner has to know the model
+        names_at_most=500,
     ),
-    "memories.forget": Call({**SCOPE, "where": WHERE}, {"agent_id": "nobody"}),
+    "memories.forget": Call(SCOPE, {"agent_id": "nobody"}, at_most=3_000),
     "memories.sweep": Call({"agent_id": AGENT}),
     "memories.reembed": Call({"agent_id": AGENT}, run=_reembed, at_most=1_000),
     "memories.export_lines": Call(
         {"agent_id": AGENT, "sealed": choice("plain", "keep", "omit")}, run=_exported, at_most=1_000
     ),
-    "memories.import_lines": Call({"lines": IMPORTED, "agent_id": AGENT}, run=_imported),
+    "memories.import_lines": Call(
+        {"lines": IMPORTED, "agent_id": AGENT}, run=_imported, at_most=1_000, names_at_most=300
+    ),
     "tools.search": Call({"query": WORDS}),
     "tools.register": Call(
         {**TOOL, "owner_agent_id": AGENT}, {"name": "fine", "owner_agent_id": "scout"}, reads_back=None
@@ -357,8 +374,8 @@ _RESOURCES: Final[Mapping[str, Call]] = {
         {"name": "look_up", "agent_id": "scout", "success": False, "duration_ms": 1},
     ),
     "tools.stats": Call({"name": ROW, "agent_id": AGENT}, {"name": "look_up"}),
-    "tools.overview": Call({"agent_id": AGENT}),
-    "tools.rank": Call({"names": replace(ROW, made=lambda text: [text])}),
+    "tools.overview": Call({"agent_id": AGENT}, names_at_most=500),
+    "tools.rank": Call({"names": replace(ROW, made=lambda text: [text])}, names_at_most=500),
     "executions.start": Call({**START, "idempotency_key": key("")}, {"agent_id": "scout", "task": 1}),
     "executions.finish": Call(
         {"execution_id": ID, "result": KEPT_JSON, **END},
@@ -464,6 +481,8 @@ _RESOURCES: Final[Mapping[str, Call]] = {
         {"agent_id": AGENT, "pattern_type": SHORT, "reason": replace(REASON, at_least=1)}, {"agent_id": "nobody"}
     ),
     "patterns.recognize": Call({"agent_id": AGENT}, {"record": False}, at_most=1_000),
+    "access_log.list": Call({"agent_id": AGENT, "user": ROW, "operation": ROW}),
+    "access_log.verify": Call({"expected_head": Text(0, 2**31, takes=lambda text: False)}, at_most=1_000),
     "prices.set": Call({"model": NAME}, {"input": 1, "output": 2, "valid_from": NOW}),
     "prices.get": Call({"model": ROW}, names_at_most=None),
     "prices.list": Call({"model": ROW}),
@@ -509,14 +528,14 @@ CALLS: Final[Mapping[str, Call]] = {
     "client.get_learning_patterns": _flat("patterns.list", "agent_id"),
     "client.export_lines": Call({"agent_id": AGENT, "sealed": SEALED}, run=_whole, at_most=300, names_at_most=300),
     "client.import_lines": Call(
-        {"lines": IMPORTED, "agent_id": AGENT}, {"agent_id": None}, run=_restored, at_most=1_000, names_at_most=300
+        {"lines": IMPORTED, "agent_id": AGENT}, {"agent_id": None}, run=_restored, at_most=300, names_at_most=100
     ),
-    "client.erase": Call({"agent_id": AGENT}, names_at_most=100),  # looks into every column for what is left
+    "client.erase": Call({"agent_id": AGENT}, names_at_most=40),  # looks into every column for what is left
     "client.erase subject": Call(
-        {"subject": SUBJECT, "key": ROW}, {"subject": "nobody"}, at_most=1_000, names_at_most=100
+        {"subject": SUBJECT, "key": ROW}, {"subject": "nobody"}, at_most=200, names_at_most=40
     ),
-    "client.residue": Call({"agent_id": AGENT}, names_at_most=100),
-    "client.residue subject": Call({"subject": SUBJECT}, names_at_most=100),
+    "client.residue": Call({"agent_id": AGENT}, names_at_most=40),
+    "client.residue subject": Call({"subject": SUBJECT}, names_at_most=40),
     "client.verify_access_log": Call({"expected_head": Text(0, 2**31, takes=lambda text: False)}, at_most=1_000),
 }
 """Every method that takes text; after a blank, what else of it is told apart."""

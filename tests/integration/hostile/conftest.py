@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -43,12 +42,12 @@ async def others(database: Database) -> None:
 
 
 @pytest_asyncio.fixture
-async def client(database: Database, others: None) -> AsyncIterator[PrismaAgentClient]:
+async def client(database: Database, others: None) -> PrismaAgentClient:
     """A client of "acme", where nobody else writes; not yet connected, so that it connects within the test."""
     return PrismaAgentClient(database.url + "&connection_limit=4", "acme")
 
 
-async def make_world(client: PrismaAgentClient, database: Database) -> World:
+async def make_world(client: PrismaAgentClient, database: Database, *, rows: int = ROWS) -> World:
     """Return what calls find: an agent, a tool, and many rows of what calls use up."""
     await _settle(client)
     for name in ("reader", "idle"):
@@ -59,8 +58,8 @@ async def make_world(client: PrismaAgentClient, database: Database) -> World:
     await client.metrics.record("reader", "pages", 1, "pages", labels={"book": "x"})
     async with client.executions.track("reader", {"type": "read"}):
         pass
-    memories = [MemoryEntry(agent_id="scout", content=f"spare {number}") for number in range(ROWS)]
-    executions, failing, patterns = ([uuid7_text() for _ in range(ROWS)] for _ in range(3))
+    memories = [MemoryEntry(agent_id="scout", content=f"spare {number}") for number in range(rows)]
+    executions, failing, patterns = ([uuid7_text() for _ in range(rows)] for _ in range(3))
     connection = await superuser(database)
     try:
         await connection.execute(_EXECUTIONS, executions + failing)

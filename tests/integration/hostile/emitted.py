@@ -64,6 +64,14 @@ class Emitted:
         else:
             raise AssertionError(f"nothing was raised, expected one of {kinds}")
 
+    @contextmanager
+    def perhaps(self, *kinds: type[BaseException]) -> Iterator[None]:
+        """Take one of *kinds* if it is raised."""
+        try:
+            yield
+        except kinds as error:
+            self.error(error)
+
     def see(self, *things: object) -> None:
         """Take what is printed of things."""
         for thing in things:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable
+import logging
+import sys
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 import pytest
 import pytest_asyncio
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 import agentdb as package
 from agentdb import (
@@ -33,12 +37,15 @@ from agentdb import (
     PoolTimeoutError,
     PrismaAgentClient,
     QueryTimeoutError,
+    RetryPolicy,
     Settings,
+    TokenUsage,
     ToolDefinition,
     tool,
 )
 from agentdb.postgres.embedded import EmbeddedServer
 from agentdb.postgres.url import parse_url
+from agentdb.prisma_client import errors
 from agentdb.security.encryption import KeyRing
 from tests.conftest import Database
 from tests.integration.cli.conftest import Command, agentdb
@@ -138,10 +145,6 @@ async def guarded(server: EmbeddedServer, database: Database) -> AsyncIterator[s
 
 def test_what_is_let_out_is_found(capsys: pytest.CaptureFixture[str]) -> None:
     """Each way out: a message, what hangs on a record, a chain of errors, a warning, a line on stderr, a repr."""
-    import logging
-    import sys
-    import warnings
-
     ways: list[Callable[[Emitted], Any]] = [
         lambda _: logging.getLogger("agentdb.client").debug("x %s", PASSWORD),
         lambda _: logging.getLogger("agentdb.access").debug("x", extra={"y": {"z": [PASSWORD]}}),
@@ -155,11 +158,9 @@ def test_what_is_let_out_is_found(capsys: pytest.CaptureFixture[str]) -> None:
             way(emitted)
         assert len(emitted.found) == 1
     emitted = _all()
-    with emitted.expecting(RuntimeError):
-        try:
-            raise ValueError(PASSWORD)
-        except ValueError as error:
-            raise RuntimeError("outer") from error
+    outer = RuntimeError("outer")
+    outer.__cause__ = ValueError(PASSWORD)
+    emitted.error(outer)
     assert emitted.found
 
 
@@ -222,7 +223,6 @@ async def test_connecting_lets_no_password_out(
             f"u:{PASSWORD}@localhost/x",
             f"{PASSWORD}",
             f"mysql://u:{PASSWORD}@localhost/x",
-            f"{PASSWORD}://localhost",
             f"postgresql://u:{PASSWORD}/@localhost/x",
             f"postgresql://u:{PASSWORD}@@localhost/x",
             f"postgresql://u:{PASSWORD}#@localhost/x",
@@ -242,11 +242,16 @@ async def test_connecting_lets_no_password_out(
                 await PrismaAgentClient(url, "acme").connect()
         with emitted.expecting(ConfigurationError):
             PrismaAgentClient([PASSWORD], "acme")  # type: ignore[arg-type]
-        for keys in (PASSWORD, f"k:{PASSWORD}", f"k:{base64.b64encode(KEY).decode()}x", f"{PASSWORD}:x", ":::"):
+        for keys in (
+            base64.b64encode(KEY).decode(),
+            f"k:{PASSWORD}",
+            f"k:{base64.b64encode(KEY).decode()}x",
+            f"{base64.b64encode(KEY).decode()}:new",
+            ":::",
+        ):
             with emitted.expecting(ConfigurationError):
                 Settings.load(environment={"AGENTDB_ENCRYPTION_KEYS": keys})
-    # A key that has another's place is named: an id is no secret.
-    assert [line for line in emitted.found if "key" not in line.partition(" in ")[0]] == []
+    assert emitted.found == []
 
 
 @pytest.mark.parametrize("role", ["agentdb_app", "agentdb_owner"])
@@ -279,18 +284,19 @@ async def test_refused_statements_let_no_row_out(
                 await client.driver.execute(
                     "UPDATE agent_executions SET status = 'lost' WHERE id = $1", (execution.id,)
                 )
-            from agentdb.prisma_client import errors
-
+            prisma: Any = client.prisma
             for data in ({"importance": 2.0}, {"memoryType": ""}):
                 with emitted.expecting(errors.PrismaError):
-                    await client.prisma.agentmemory.update(where={"id": one}, data=data)
-            with emitted.expecting(DatabaseError):
-                await client.driver.copy("agent_memories", ["content"], [(CONTENT,)])
-            async with client.transaction() as transaction:
+                    await prisma.agentmemory.update(where={"id": one}, data=data)
+            for columns, record in ((["content"], (CONTENT,)), (["importance"], (CONTENT,)), (["id"], (CONTENT,))):
                 with emitted.expecting(DatabaseError):
-                    await transaction.driver.execute("UPDATE agent_memories SET importance = 2")
-                with emitted.expecting(AgentDBError):
-                    await transaction.memories.get(one)
+                    await client.driver.copy("agent_memories", columns, [record])
+            with emitted.expecting(DatabaseError):
+                async with client.transaction() as transaction:
+                    with emitted.expecting(DatabaseError):
+                        await transaction.driver.execute("UPDATE agent_memories SET importance = 2")
+                    with emitted.expecting(AgentDBError):
+                        await transaction.memories.get(one)
     assert emitted.found == []
 
 
@@ -353,9 +359,10 @@ async def test_arguments_that_do_not_fit_are_not_repeated(
             for call in calls:
                 with emitted.expecting(AgentDBError):
                     await call()
-            for model in (AgentConfig, MetricPoint, ToolDefinition, package.TokenUsage, package.RetryPolicy):
+            models: list[type[BaseModel]] = [AgentConfig, MetricPoint, ToolDefinition, TokenUsage, RetryPolicy]
+            for model in models:
                 with emitted.expecting(ValidationError):
-                    model(**dict.fromkeys(model.model_fields, {CONTENT}), more=CONTENT)
+                    model(**{name: {CONTENT} for name in (*model.model_fields, "more")})
     assert emitted.found == []
 
 
@@ -372,12 +379,15 @@ async def test_keys_that_do_not_fit_let_nothing_out(database: Database, capsys: 
             settings = _settings(database.url, encryption_keys=keys, encrypt=frozenset())
             async with PrismaAgentClient(settings=settings) as client:
                 emitted.see(client, client.key_ring)
-                for call in (client.memories.get(memory_id), client.memories.list("scout")):
+                reads: list[Callable[[], Awaitable[Any]]] = [
+                    partial(client.memories.get, memory_id),
+                    partial(client.memories.list, "scout"),
+                    partial(client.executions.get, execution.id),
+                    partial(client.executions.tree, execution.id),
+                ]
+                for read in reads:
                     with emitted.expecting(EncryptionError):
-                        await call
-                for call in (client.executions.get(execution.id), client.executions.tree(execution.id)):
-                    with emitted.expecting(EncryptionError):
-                        await call
+                        await read()
                 if keys:
                     emitted.see(await client.rotate_keys())
         with emitted.expecting(ConfigurationError):
@@ -405,7 +415,8 @@ async def test_failing_embedders_let_no_text_out(database: Database, capsys: pyt
                 emitted.texts.append(("embedding_error", stored.embedding_error))
                 found = await client.memories.search("scout", QUERY)
                 emitted.texts.append(("embedding_error of a search", str(found.embedding_error)))
-                emitted.see(await client.memories.reembed(only_missing=True))
+                with emitted.perhaps(EmbeddingError):
+                    emitted.see(await client.memories.reembed(only_missing=True))
                 assert client.embedding is not None
                 with emitted.expecting(EmbeddingError):
                     await client.embedding.embed([CONTENT])
@@ -424,7 +435,6 @@ class Agent(EnhancedAgentBase):
 
     async def execute_task(self, task: Any) -> Any:
         """Call a tool, which fails."""
-        await self.remember(CONTENT, sensitive=True, who=METADATA) if False else None
         return await self.look_up(task["task"])
 
     @tool

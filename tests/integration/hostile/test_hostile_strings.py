@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,29 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 import agentdb
-from agentdb import ConflictError, InvalidInputError, NotFoundError, PrismaAgentClient
+from agentdb import (
+    AgentConfig,
+    InvalidInputError,
+    Memory,
+    MemoryEntry,
+    NotFoundError,
+    PrismaAgentClient,
+    acting_as,
+)
+from agentdb.client.resource import Resource
 from agentdb.models.base import Input
 from tests.conftest import Database
 from tests.integration.hostile.calls import (
     CALLS,
+    CONTENT,
     INTERNAL,
+    NAME,
     RESOURCES,
+    SHORT,
     Call,
     Text,
     World,
+    document,
     text_arguments,
     text_fields,
 )
@@ -50,6 +64,8 @@ def test_the_strings_are_hostile() -> None:
 def test_every_public_method_is_thought_of() -> None:
     """A method or an argument that is added later has to be added to the calls, or this fails."""
     client = PrismaAgentClient("postgresql://db.invalid/agents", "acme")
+    resources = {name for name, value in vars(client).items() if isinstance(value, Resource)}
+    assert {*resources, "client"} == set(RESOURCES)
     missing: list[str] = []
     for resource in RESOURCES:
         kind = type(client if resource == "client" else getattr(client, resource))
@@ -120,6 +136,96 @@ async def test_hostile_text_is_kept_or_refused(
     assert not problems, "\n".join([f"{len(problems)} problems", *problems[:20]])
 
 
+async def test_hostile_text_is_sealed_and_opened(client: PrismaAgentClient, database: Database, log: Path) -> None:
+    """Encrypted, it comes back as it was, is found by equality of its metadata, and stands nowhere in the database."""
+    texts = [text for text in hostile_strings() if CONTENT.accepts(text)][:3_000]
+    settings = replace(client.settings, encryption_keys={"k": bytes(32)}, encrypt=frozenset({"executions", "tools"}))
+    async with unharmed(database, log) as connection, PrismaAgentClient(settings=settings) as sealing:
+        await sealing.agents.register(AgentConfig(name="scout", category="SUPPORT", id="scout"))
+        entries = [
+            MemoryEntry(agent_id="scout", content=text, metadata={**document(text), "place": number}, sensitive=True)
+            for number, text in enumerate(texts)
+        ]
+        ids = await sealing.memories.store_many(entries)
+        found = {memory.id: memory for memory in await _all_memories(sealing)}
+        assert [found[id].content for id in ids] == texts
+        assert [found[id].metadata for id in ids] == [entry.metadata for entry in entries]
+        for number, (id, text) in islice(enumerate(zip(ids, texts, strict=True)), 300):
+            hits = await sealing.memories.list("scout", where={"value": text, "place": number})
+            assert [memory.id for memory in hits] == [id]
+            execution = await sealing.executions.start("scout", document(text))
+            finished = await sealing.executions.finish(execution.id, document(text))
+            if len(text) <= 10_000:
+                assert (finished.task, finished.result) == (document(text), document(text))
+            tool = await sealing.tools.register(f"tool {number}", parameters=document(text))
+            assert (await sealing.tools.get(tool.name)).parameters == document(text)
+        assert await connection.fetchval("SELECT count(*) FROM agent_memories WHERE sealed IS NULL AND sensitive") == 0
+        assert await connection.fetchval("SELECT count(*) FROM agent_memories WHERE sensitive AND content <> ''") == 0
+
+
+async def test_hostile_users_are_logged_as_they_are(client: PrismaAgentClient, database: Database, log: Path) -> None:
+    """With every call's entry in the table, which verifies afterwards; an entry is never more than one."""
+    texts = [text for text in hostile_strings() if NAME.accepts(text)][:2_000]
+    async with unharmed(database, log), PrismaAgentClient(settings=replace(client.settings, access_log=True)) as logged:
+        await logged.agents.register(AgentConfig(name="scout", category="SUPPORT", id="scout"))
+        for number, text in enumerate(texts):
+            with acting_as(agent_id=text, user=text):
+                await logged.memories.store(MemoryEntry(agent_id="scout", content=f"{number} {text}", id=None))
+        for text in texts[:200]:
+            (entry,) = await logged.access_log.list(user=text, agent_id=text)
+            assert (entry.user_name, entry.agent_id, entry.operation) == (text, text, "memories.store")
+        audit = await logged.verify_access_log()
+        assert audit.problems == []
+        assert audit.entries >= len(texts)
+        for text in (text for text in hostile_strings() if not NAME.accepts(text)):
+            with pytest.raises(InvalidInputError, match=r"^(agent_id|user): "), acting_as(user=text):
+                pass
+
+
+async def test_hostile_text_travels(client: PrismaAgentClient, database: Database, log: Path) -> None:
+    """Exported and imported into another organization, every row is what it was."""
+    async with unharmed(database, log), client:
+        await make_world(client, database, rows=10)
+        texts = [text for text in hostile_strings() if SHORT.accepts(text)][:2_000]
+        entries = [
+            MemoryEntry(agent_id="idle", content=text, memory_type=text, metadata=document(text)) for text in texts
+        ]
+        await client.memories.store_many(entries)
+        for text in texts[:100]:
+            execution = await client.executions.start("idle", document(text), kind=text, model=text)
+            await client.executions.fail(execution.id, text)
+            await client.metrics.record("idle", text, 1.0, text, labels=document(text))
+            await client.patterns.record("idle", text, document(text), name=text)
+        lines = [line async for line in client.export_lines("idle")]
+        other = client.for_organization("elsewhere")
+        await other.import_lines(lines)
+        before, after = [
+            {
+                memory.id: (memory.content, memory.memory_type, memory.metadata)
+                for memory in await _all_memories(one, "idle")
+            }
+            for one in (client, other)
+        ]
+        assert before == after
+        assert len(before) == len(texts)
+        for one in (client, other):
+            executions = await one.executions.list("idle", limit=1000)
+            patterns = await one.patterns.list("idle", include_shared=False, limit=1000)
+            assert [(row.task, row.kind, row.model, row.error) for row in executions[::-1]] == [
+                (document(text), text, text, text) for text in texts[:100]
+            ]
+            assert {row.name: (row.pattern_type, row.content) for row in patterns} == {
+                text: (text, document(text)) for text in texts[:100]
+            }
+
+
+async def _all_memories(client: PrismaAgentClient, agent_id: str = "scout") -> list[Memory]:
+    found: list[Memory] = []
+    while page := await client.memories.list(agent_id, limit=1000, offset=len(found)):
+        found += page
+    return found
+
+
 # The three things that a hostile text can do.
 
 
@@ -143,11 +249,7 @@ async def _find_nothing(world: World, method: str, call: Call) -> list[str]:
 
 async def _are_refused(world: World, method: str, call: Call) -> list[str]:
     """Put what cannot be taken into one argument after another: refused by its name, and not echoed at length."""
-    cases = [
-        (name, text, hostile)
-        for name, text in call.texts.items()
-        for hostile in _of(lambda t: not text.accepts(t), call)
-    ]
+    cases = [(name, text, hostile) for name, text in call.texts.items() for hostile in _of(text.refuses, call)]
 
     async def one(case: tuple[str, Text, str]) -> str | None:
         name, text, hostile = case

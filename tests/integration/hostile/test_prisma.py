@@ -101,7 +101,7 @@ async def test_values_come_back_as_they_were(
 
 
 async def test_conditions_are_about_values(client: PrismaAgentClient, database: Database, log: Path) -> None:
-    """Every text column of every model, by every operator: a hostile text is looked for, never read as SQL or pattern."""
+    """Every text column of every model, by every operator: a hostile text is looked for, never read as SQL."""
     texts = [text for text in hostile_strings() if is_storable(text) and len(text) <= 20_001]
     async with unharmed(database, log), client:
         await client.agents.register(_scout())
@@ -124,7 +124,7 @@ async def test_names_are_never_sent(client: PrismaAgentClient, database: Databas
     """In the place of a field, a relation, an operator or a direction a hostile text is refused before the database."""
     async with unharmed(database, log), client:
         await client.agents.register(_scout())
-        agent = client.prisma.agent
+        agent: Any = client.prisma.agent
         known = {*MODELS_OF_SCHEMA["Agent"].fields, "AND", "OR", "NOT", "asc", "desc"}
         places: list[Callable[[str], Any]] = [
             lambda text: agent.find_many(where={text: "x"}),

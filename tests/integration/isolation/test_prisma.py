@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import itertools
 import uuid
@@ -365,6 +366,28 @@ async def test_raw_sql(shared: PrismaAgentClient, beyond: Connection, database: 
             f"FROM {table} AS t",
         ):
             assert await _refusal(client.prisma.execute_raw(statement, THEIRS)) in ("", "RawQueryError"), statement
+    assert await fingerprint(beyond, THEIRS) == before
+
+
+async def test_sql_by_the_driver(shared: PrismaAgentClient, beyond: Connection, database: Database) -> None:
+    """Nor do the driver's own ways: one statement, a script of several, a transaction, and COPY."""
+    async with PrismaAgentClient(settings=settings_for(database.url)) as other:
+        await populate(other.for_organization(THEIRS))
+    driver = shared.for_organization("asker").driver
+    before = await fingerprint(beyond, THEIRS)
+    for table in TABLES:
+        assert await driver.fetch(f"SELECT * FROM {table} WHERE organization_id = $1", (THEIRS,)) == []
+        async with driver.transaction() as transaction:
+            assert await transaction.fetch(f"SELECT * FROM {table} WHERE organization_id <> 'asker'") == []
+        for write in (
+            driver.execute(f"DELETE FROM {table} WHERE organization_id = $1", (THEIRS,)),
+            driver.script(f"SELECT 1; DELETE FROM {table} WHERE organization_id = '{THEIRS}'"),
+            driver.copy(table, ["organization_id"], [(THEIRS,)]),
+        ):
+            (outcome,) = await asyncio.gather(write, return_exceptions=True)
+            # Refused by a privilege, or because COPY is for no role that a policy binds.
+            assert outcome in (0, "DELETE 0") or getattr(outcome, "sqlstate", None) in ("42501", "0A000"), table
+            assert MARK not in str(outcome)
     assert await fingerprint(beyond, THEIRS) == before
 
 

@@ -402,6 +402,28 @@ class TestClient:
                     health = await client.health_check()
                     assert health.tls == (health.tls_version is not None) == (HOST in url)
 
+    async def test_a_later_connection_without_tls(
+        self, gate: Gate, database: Database, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Where the URL allows it: logged, and health no longer says that the connections are encrypted."""
+        async with PrismaAgentClient(gate.url(database.url, HOST), "acme") as client:
+            assert (await client.health_check()).tls
+            gate.forget_tls()
+            async with client.transaction():
+                health = await client.health_check()
+        assert (health.tls, health.tls_version, health.tls_cipher) == (False, None, None)
+        assert "a further connection is not encrypted" in [record.message for record in caplog.records]
+
+    async def test_a_later_connection_that_has_to_be_encrypted(self, gate: Gate, database: Database) -> None:
+        """Where it cannot be, the call that needed it fails; the connection that there is goes on."""
+        async with _strict(gate.url(database.url, HOST)) as client:
+            gate.forget_tls()
+            async with client.transaction() as tx:
+                with pytest.raises(ConnectionFailedError, match="the server offers no TLS"):
+                    await client.driver.fetch("SELECT 1")
+                assert await tx.memories.count() == 0
+            assert (await client.health_check()).tls
+
     @pytest.mark.parametrize("mode", [None, "allow", "prefer", "require"])
     async def test_tls_can_be_required(self, gate: Gate, database: Database, mode: str | None) -> None:
         """Every connection of the pool is encrypted then, whatever the URL leaves open."""

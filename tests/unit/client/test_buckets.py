@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given
@@ -156,3 +156,23 @@ def test_edges_that_are_full_hours_of_utc_are_told(zone: str, is_full: bool, buc
 
     assert is_narrow(bucket) == (bucket in ("1m", "5m", "15m"))
     assert are_full_hours(edges) == (is_full and not is_narrow(bucket))
+
+
+def test_every_time_zone_of_the_system_is_known() -> None:
+    """What is no name of one is refused, however it is spelled: a path, a module, far too much of anything."""
+    names = available_timezones()
+    assert len(names) > 400
+    for name in names:
+        assert str(time_zone(name)) == name
+    for name in (
+        "",
+        "Mars/Base",
+        "../../etc/passwd",
+        "/etc/passwd",
+        "America",
+        "./" * 500 + "UTC",
+        "a/" * 2_000,
+        "UTC\n",
+    ):
+        with pytest.raises(InvalidInputError, match="timezone"):
+            time_zone(name)

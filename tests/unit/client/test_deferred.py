@@ -110,6 +110,28 @@ async def test_what_is_asked_for_while_it_runs_is_done_later() -> None:
     assert runs == 3
 
 
+async def test_it_rests_for_as_long_as_it_took() -> None:
+    """What is slow is done less often: here half of the time at most."""
+    loop = asyncio.get_running_loop()
+    started: list[float] = []
+    ended: list[float] = []
+    is_over = asyncio.Event()
+
+    async def work() -> bool:
+        started.append(loop.time())
+        await asyncio.sleep(0.05)
+        ended.append(loop.time())
+        if len(ended) == 3:
+            is_over.set()
+        return not is_over.is_set()
+
+    Deferred(work, 0.0, rest=1).ask()
+    await is_over.wait()
+
+    for run in (0, 1):
+        assert started[run + 1] - ended[run] >= 0.9 * (ended[run] - started[run])
+
+
 async def test_it_runs_in_no_callers_context() -> None:
     """What a context variable holds is not kept by work that always has something left to do."""
     variable: ContextVar[str] = ContextVar("variable", default="nothing")

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentdb import EncryptionError
+from agentdb.client.encryption.seals import Seals
 from agentdb.client.execution.sealing import open_execution, open_step, sealed_end, sealed_start, step_values
 from agentdb.client.execution.steps import new_step
 from agentdb.client.execution.writes import EndRow, StartRow
-from agentdb.client.sealing import Seals
 from agentdb.client.tool.sealing import known_lookups, offer_values, sealed_tool
 from agentdb.security.encryption import KeyRing
 from agentdb.validation import json_text

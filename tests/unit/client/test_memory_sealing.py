@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentdb import EncryptionError, MemoryEntry
+from agentdb.client.encryption.seals import Seals
 from agentdb.client.memory.filters import filter_path, lookup_path
 from agentdb.client.memory.rows import MemoryRow, memory_row
 from agentdb.client.memory.sealing import lookup_hashes, older_hashes, open_memory, resealed, sealed_row
-from agentdb.client.sealing import Seals
 from agentdb.security.encryption import KeyRing, key_id_of
 
 OLD, NEW = KeyRing({"k1": b"1" * 32}), KeyRing({"k2": b"2" * 32, "k1": b"1" * 32})
@@ -108,7 +108,7 @@ def test_a_change_of_keys(metadata: dict[str, Any]) -> None:
     """Makes of a row what the newest key would have made of the memory."""
     plain, new = row(metadata=metadata), Seals(NEW, "acme")
     old, wanted = sealed_row(plain, SEALS), sealed_row(plain, new)
-    made = resealed(cast(Any, old._asdict()), NEW, "acme")
+    made = resealed(cast(Any, old._asdict()), Seals(NEW, "acme"))
 
     assert (made.content_hash, made.lookups) == (wanted.content_hash, wanted.lookups)
     assert key_id_of(made.sealed) == "k2"

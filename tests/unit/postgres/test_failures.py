@@ -191,6 +191,32 @@ def test_what_lasts_is_not_transient() -> None:
         assert ours.is_transient is is_transient
 
 
+def test_what_tls_refuses_is_not_transient() -> None:
+    """A certificate does not become right, nor does a server learn TLS; a handshake that breaks off may yet succeed."""
+    refused = ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] …")
+    refused.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+    for error, is_transient in (
+        (ssl.SSLCertVerificationError(1, "certificate verify failed"), False),
+        (refused, False),
+        (ConnectionError("PostgreSQL server at db:5432 rejected SSL upgrade"), False),
+        (asyncpg.ClientConfigurationError('root certificate file "…" does not exist'), False),
+        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), True),
+        (ConnectionRefusedError(111, "Connection refused"), True),
+    ):
+        ours = translate_connect(error, OPTIONS)
+        assert isinstance(ours, ConnectionFailedError)
+        assert ours.is_transient is is_transient, error
+
+
+def test_a_server_that_hangs_up() -> None:
+    """Before or in the middle of the handshake; in words of ours, not in the library's."""
+    for error in (ConnectionError("unexpected connection_lost() call"), ConnectionResetError()):
+        ours = translate_connect(error, OPTIONS)
+        assert isinstance(ours, ConnectionFailedError)
+        assert "it closed the connection at once. Is it PostgreSQL that listens there?" in str(ours)
+        assert ours.is_transient
+
+
 def test_every_translation_is_an_agentdb_error() -> None:
     """One family for one except clause."""
     assert issubclass(ConnectionFailedError, AgentDBError)

@@ -8,11 +8,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agentdb.errors import ConfigurationError
 from agentdb.postgres.url import ConnectionOptions, parse_url
+from tests.certificates import Authority
 
 
 def test_the_parts() -> None:
@@ -188,16 +190,39 @@ def test_the_url_of_options_leads_to_the_same_place() -> None:
 def test_certificates(tmp_path: Path) -> None:
     """A mode is passed on, files go by DSN, strict makes a context that checks the host, a missing file is named."""
     assert parse_url("postgresql://h/x?sslmode=require").connect_arguments()["ssl"] == "require"
-    file = tmp_path / "ca.pem"
-    file.touch()
+    file = Authority(tmp_path, "ca").certificate
     arguments = parse_url(f"postgresql://h/x?sslmode=verify-ca&sslrootcert={file}").connect_arguments()
     assert arguments["dsn"].startswith("postgresql://?sslmode=verify-ca&sslrootcert=")
     context = parse_url("postgresql://h/x?sslaccept=strict").connect_arguments()["ssl"]
     assert context.check_hostname
     with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
         parse_url("postgresql://h/x?sslrootcert=/no/such").connect_arguments()
-    with pytest.raises(ConfigurationError, match="cannot be read"):
-        parse_url(f"postgresql://h/x?sslaccept=strict&sslrootcert={file}").connect_arguments()
+
+
+@pytest.mark.parametrize("way", ["sslmode=prefer", "sslmode=verify-full", "sslmode=require&sslaccept=strict"])
+def test_a_certificate_that_is_no_good(way: str, tmp_path: Path) -> None:
+    """In each mode the same error, before anything is sent; a key with a password is not asked for at the terminal."""
+    authority = Authority(tmp_path, "ours")
+    ours, other = authority.issue("client", []), authority.issue("other", [])
+    empty, locked = tmp_path / "empty.pem", tmp_path / "locked.key"
+    empty.touch()
+    key = serialization.load_pem_private_key(ours.key.read_bytes(), None)
+    locked.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"hunter2"),
+        )
+    )
+    for files, why in {
+        f"sslrootcert={empty}": "NO_CERTIFICATE",
+        f"sslrootcert={tmp_path}/none": "No such file",
+        f"sslcert={ours.certificate}&sslkey={other.key}": "KEY_VALUES_MISMATCH",
+        f"sslcert={ours.certificate}&sslkey={empty}": "malformed, or needs a password",
+        f"sslcert={ours.certificate}&sslkey={locked}": "malformed, or needs a password",
+    }.items():
+        with pytest.raises(ConfigurationError, match=f"a TLS certificate or key cannot be read: .*{why}"):
+            parse_url(f"postgresql://h/x?{way}&{files}").connect_arguments()
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def _entry(number: int, **changes: Any) -> AccessEntry:
         "duration_ms": 1.5,
         "outcome": "ok",
         "position": number,
-        "digest": None,
+        "digest": b"",
         "chain": None,
     }
     return AccessEntry(**values | changes)
@@ -179,3 +179,15 @@ def test_a_head_is_read_as_it_is_written() -> None:
     """Also that of an empty log."""
     assert parse_head(str(HEAD)) == HEAD
     assert parse_head("0:") == Head(0, b"")
+
+
+def test_a_place_that_no_other_can_have_is_found() -> None:
+    """One before the first, and one that is given twice: where whoever owns the table has dropped what forbids it."""
+    assert _problems([_entry(0), *LOG]) != []
+    twice = [*LOG[:4], LOG[3], *LOG[4:]]
+    assert _problems(twice) == ["position 4: an entry was inserted; it has a place that no other can have"]
+
+
+def test_an_entry_without_a_chain_is_found() -> None:
+    """It fails no audit, it is found by it."""
+    assert _problems([*LOG[:-1], LOG[-1].model_copy(update={"chain": None})]) != []

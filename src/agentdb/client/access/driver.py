@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from agentdb.client.access.entries import enter
 from agentdb.client.access.operations import Operation, is_watched, running_operation
-from agentdb.client.access.statements import ends_transactions, may_write, touched
+from agentdb.client.access.statements import may_write, named_tables, stands_alone
 from agentdb.postgres.driver import Bind, Driver, Transaction
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ class WatchedDriver(Driver):
 
     async def _send(self, operation: Operation, sql: str, send: Callable[[Driver], Awaitable[T]]) -> T:
         writes = may_write(sql)
-        operation.touches(touched(sql).named, changes=writes)
-        if not writes or not self._client.keeps_access_log or ends_transactions(sql):
+        operation.touches(named_tables(sql), changes=writes)
+        if not writes or not self._client.keeps_access_log or stands_alone(sql):
             return await send(self._inner)
         if isinstance(self._inner, Transaction):
             return await self._send_with_entry(operation, self._inner, send)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -29,6 +30,15 @@ _CHAIN: Final = "SELECT chained, position, chain FROM access_log_chain($1, $2)"
 _MOST_AT_ONCE: Final = 500
 _MOST_WAITING: Final = 10_000
 _TOLD_EVERY_SECONDS: Final = 300.0
+# Long enough that writers who follow each other closely pay for one chaining in ten, not for one each.
+_CHAINED_AFTER_SECONDS: Final = 0.01
+_CHAINING_PATIENCE: Final = 10
+# While somebody reads an old state of the database for long, as a backup does, each chaining passes over all that were
+# chained meanwhile: 2.5 us for each. It shall keep the server busy for a tenth of the time at most.
+_CHAINING_REST: Final = 9
+_MOST_CHAINED_AT_ONCE: Final = 5000
+_WAIT_SECONDS: Final = 0.01
+_COMPLAINS_AFTER_SECONDS: Final = 60.0
 
 
 async def enter(driver: Driver, organization_id: str, entry: Entry) -> None:
@@ -57,16 +67,22 @@ class AccessWrites:
         sent = json.dumps(values, ensure_ascii=False)
         await self._client.inner_driver.execute(_SQL["enter_many"], (self._client.organization_id, sent))
 
-    async def chain(self) -> Head | None:
-        """Chain what is not chained yet; return where the chain ends, None when somebody else is at it."""
+    async def chain(self, attempts: int = 3) -> Head | None:
+        """
+        Chain what is not chained yet, and return where the chain ends.
+
+        None when somebody else is at it, which takes a moment, in each of *attempts*, a hundredth of a second apart.
+        """
         while True:
-            arguments = (self._client.organization_id, _MOST_AT_ONCE)
+            arguments = (self._client.organization_id, _MOST_CHAINED_AT_ONCE)
             rows = await self._client.inner_driver.fetch(_CHAIN, arguments)
+            if rows and rows[0]["chained"] < _MOST_CHAINED_AT_ONCE:
+                return Head(rows[0]["position"], rows[0]["chain"])
             if not rows:
-                return None
-            (row,) = rows
-            if row["chained"] < _MOST_AT_ONCE:
-                return Head(row["position"], row["chain"])
+                attempts -= 1
+                if not attempts:
+                    return None
+                await asyncio.sleep(_WAIT_SECONDS)
 
 
 class AccessEntries:
@@ -75,6 +91,8 @@ class AccessEntries:
 
     What has gathered is written *delay_seconds* after the first: a process that is killed loses what came since then. A
     database that cannot be reached keeps entries waiting, up to 10,000; what comes beyond is lost, counted and logged.
+    What has been written, with what it tells of or so, is chained a hundredth of a second later, or as soon as ten
+    times as long as it took the last time is over.
 
     Args:
         writes: What writes and chains.
@@ -87,9 +105,13 @@ class AccessEntries:
     def __init__(self, writes: AccessWrites, delay_seconds: float) -> None:
         self._writes = writes
         self._writing = Deferred(self._write_gathered, delay_seconds)
+        self._chaining = Deferred(
+            self._chain_written, _CHAINED_AFTER_SECONDS, patience=_CHAINING_PATIENCE, rest=_CHAINING_REST
+        )
         self._gathered: deque[Entry] = deque()
         self._leaving = 0
         self._told_at = 0.0
+        self._stuck_since: float | None = None
         self._head: Head | None = None
         self._is_used = False
         self.lost = 0
@@ -104,46 +126,75 @@ class AccessEntries:
             self._lose(1, "too many wait")
         else:
             self._gathered.append(entry)
-        self.ask()
-
-    def ask(self) -> None:
-        """See to it that what was written by others is chained soon."""
         self._is_used = True
         self._writing.ask()
+
+    def note_entered(self, *, is_committed: bool) -> None:
+        """Take note that an entry was written with what it tells of; in a transaction `note_commit` has to follow."""
+        self._is_used = True
+        if is_committed:
+            self._chaining.ask()
+
+    def note_commit(self) -> None:
+        """Take note that a transaction was committed, which may have had entries in it."""
+        if self._is_used:
+            self._chaining.ask()
 
     async def flush(self) -> None:
         """Write and chain what there is by now, and tell the log where the chain ends."""
         if self._is_used:
             await self._writing.now()
+            await self._chaining.now()
             self._tell_head()
 
     def give_up(self) -> None:
-        """Count what is left as lost: the client is closed."""
+        """Count what is left as lost: the client is closed, or its event loop is gone."""
         if len(self):
             self._lose(len(self), "the client was closed")
 
     def forget(self) -> None:
         """Drop what has gathered: the client is closed, its event loop is gone, or it is another process's."""
         self._writing.stop()
+        self._chaining.stop()
         self._gathered.clear()
         self._leaving, self._is_used = 0, False
 
     async def _write_gathered(self) -> bool:
         try:
-            for _ in range(len(self._gathered) // _MOST_AT_ONCE + 1):
+            for _ in range(-(-len(self._gathered) // _MOST_AT_ONCE)):
                 if not await self._write_some():
                     return True
-            head = await self._writes.chain()
         except NotConnectedError:
             return False  # the client was closed meanwhile
+        self._chaining.ask()
+        return False
+
+    async def _chain_written(self) -> bool:
+        try:
+            head = await self._writes.chain()
+        except NotConnectedError:
+            return False
         except AgentDBError as error:
-            logger.warning("the access log could not be chained yet", extra={"error": type(error).__name__})
+            self._note_stuck(type(error).__name__)
             return True
-        if head is not None and head != self._head:
+        if head is None:
+            self._note_stuck("somebody else is at it")
+            return True
+        self._stuck_since = None
+        if head != self._head:
             self._head = head
             if time.monotonic() - self._told_at > _TOLD_EVERY_SECONDS:
                 self._tell_head()
-        return head is None
+        return False
+
+    def _note_stuck(self, reason: str) -> None:
+        """Complain, once a minute, of what keeps entries from being chained."""
+        now = time.monotonic()
+        if self._stuck_since is None:
+            self._stuck_since = now
+        elif now - self._stuck_since > _COMPLAINS_AFTER_SECONDS:
+            self._stuck_since = now
+            logger.warning("the access log cannot be chained", extra={"reason": reason})
 
     async def _write_some(self) -> bool:
         """Write the first of those that wait; return False if they have to wait longer."""
@@ -183,5 +234,5 @@ class AccessEntries:
 
     def _lose(self, count: int, reason: str) -> None:
         self.lost += count
-        if self.lost == count or self.lost % 1000 == 0:
+        if self.lost == count or self.lost // 1000 > (self.lost - count) // 1000:
             logger.error("entries of the access log were lost", extra={"lost": self.lost, "reason": reason})

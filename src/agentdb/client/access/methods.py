@@ -132,6 +132,7 @@ class _WatchedBlock(AbstractAsyncContextManager[Any], AsyncContextDecorator):
         self._make = make
         self._arguments = client, name, agent_id
         self._block = make()
+        self._value: Any = None
 
     def _recreate_cm(self) -> Self:
         return type(self)(self._make, *self._arguments)
@@ -139,15 +140,16 @@ class _WatchedBlock(AbstractAsyncContextManager[Any], AsyncContextDecorator):
     async def __aenter__(self) -> Any:
         client, name, agent_id = self._arguments
         with Operation(client, name, agent_id) as operation:
-            value = await self._block.__aenter__()
-            operation.tell(value)
-        return value
+            self._value = await self._block.__aenter__()
+            operation.tell(self._value)
+        return self._value
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         client, name, agent_id = self._arguments
-        with Operation(client, f"{name}.end", agent_id):
+        with Operation(client, f"{name}.end", agent_id) as operation:
+            operation.tell(self._value)
             return await self._block.__aexit__(kind, error, trace)
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from agentdb.client.access.operations import Operation, is_watched, running_operation
-from agentdb.client.access.statements import may_write, touched
+from agentdb.client.access.statements import may_write, named_tables
 from agentdb.client.queries import load_queries
 from agentdb.engine.request import Call
 
@@ -110,7 +110,7 @@ class WatchedCalls:
 
     def _tables(self, call: Call) -> Iterator[str]:
         if call.model is None or "query" in call.arguments:
-            yield from touched(str(call.arguments.get("query", ""))).named
+            yield from named_tables(str(call.arguments.get("query", "")))
         else:
             yield from self._tables_of(self._models[_model_name(call.model)], call.arguments)
 

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from agentdb.client.database import TABLES
 
-__all__ = ["ENTRY_PARAMETERS", "Touched", "ends_transactions", "may_write", "touched", "with_entry"]
+__all__ = ["ENTRY_PARAMETERS", "Touched", "may_write", "named_tables", "stands_alone", "touched", "with_entry"]
 
 ENTRY_PARAMETERS: Final = 5
 """How many parameters `with_entry` adds: entry id, agent, user, operation, milliseconds since it began."""
@@ -34,17 +34,20 @@ _LITERAL_OR_PARENTHESIS: Final = re.compile(r"E'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')
 _HEAD: Final = re.compile(r"WITH\s+(?:RECURSIVE\s+)?")
 _PART: Final = re.compile(r"\s*(\w+)\s*(\([^()]*\)\s*)?AS\s+(?:(?:NOT\s+)?MATERIALIZED\s+)?(?=\()")
 _WRITE: Final = re.compile(r"\s*(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(\w+)(?:\s+AS\s+(\w+))?")
-_RETURNING: Final = re.compile(r"\bRETURNING\b")
+_RETURNING: Final = re.compile(r"\bRETURNING\b\s*")
+_RETURNED_ID: Final = re.compile(r"(?:^|[\s,.])id\s*(?:,|$)")
 _PARAMETER: Final = re.compile(r"\$(\d+)")
 
-# Of SQL that is not ours; a word in a literal counts, which costs a transaction and no more.
+# Of SQL that is not ours, which may be a script of megabytes: to read one takes a second.
+_LONGEST_READ: Final = 100_000
+# A word in a literal counts, which costs a transaction and no more.
 _WRITING_WORDS: Final = re.compile(
     r"\b(?:INSERT|UPDATE|DELETE|MERGE|TRUNCATE|INTO|COPY|CREATE|ALTER|DROP|GRANT|REVOKE|COMMENT|CALL|DO|REFRESH|REINDEX"
     r"|CLUSTER|VACUUM|ANALYZE|IMPORT|REASSIGN)\b",
     re.IGNORECASE,
 )
 _ENDS_TRANSACTIONS: Final = re.compile(
-    r"(?:^|;)\s*(?:BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE|PREPARE|VACUUM|REINDEX|CLUSTER|CALL"
+    r"(?:^|;|--[^\n]*\n|\*/)\s*(?:BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE|PREPARE|VACUUM|REINDEX|CLUSTER|CALL"
     r"|(?:CREATE|DROP)\s+(?:DATABASE|TABLESPACE)|ALTER\s+SYSTEM)\b|\bCONCURRENTLY\b",
     re.IGNORECASE,
 )
@@ -67,20 +70,27 @@ class _Part(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def touched(sql: str) -> Touched:
-    """Return which of the tables *sql* touches; for SQL that is not ours as far as its text tells."""
-    named = tuple(dict.fromkeys(name for match in _NAMED.finditer(sql) if (name := match[1].lower()) in _KNOWN))
+    """Return which of the tables a block of queries/*.sql touches."""
     writes = (_WRITE.match(part.body) for part in _parts(sql))
-    return Touched(tuple(dict.fromkeys(match[1] for match in writes if match and match[1] in _KNOWN)), named)
+    return Touched(
+        tuple(dict.fromkeys(match[1] for match in writes if match and match[1] in _KNOWN)), named_tables(sql)
+    )
+
+
+def named_tables(sql: str) -> tuple[str, ...]:
+    """Return which of the tables *sql*, whatever it is, names, as far as its text tells."""
+    found = (match[1].lower() for match in _NAMED.finditer(sql[:_LONGEST_READ]))
+    return tuple(dict.fromkeys(name for name in found if name in _KNOWN))
 
 
 def may_write(sql: str) -> bool:
     """Return whether *sql*, whatever it is, may change something; what functions do that it calls is not seen."""
-    return _WRITING_WORDS.search(sql) is not None
+    return len(sql) > _LONGEST_READ or _WRITING_WORDS.search(sql) is not None
 
 
-def ends_transactions(sql: str) -> bool:
-    """Return whether *sql* begins or ends transactions itself, or can run in none."""
-    return _ENDS_TRANSACTIONS.search(sql) is not None
+def stands_alone(sql: str) -> bool:
+    """Return whether *sql* begins or ends transactions itself, can run in none, or is too long for us to say."""
+    return len(sql) > _LONGEST_READ or _ENDS_TRANSACTIONS.search(sql) is not None
 
 
 @lru_cache(maxsize=1024)
@@ -99,7 +109,7 @@ def with_entry(sql: str, *, counts: bool = False, only_if_any: bool = False) -> 
     parts = [_returning(part) for part in _parts(sql)]
     *before, last = parts
     last = last._replace(name="agentdb_operation", opening="agentdb_operation AS ")
-    writing = [part.name for part in (*before, last) if _WRITE.match(part.body)]
+    writing = [part for part in (*before, last) if _WRITE.match(part.body)]
     if not writing:
         raise ValueError("the statement writes nothing")
     recursive = "RECURSIVE " if sql.startswith("WITH RECURSIVE") else ""
@@ -110,21 +120,17 @@ def with_entry(sql: str, *, counts: bool = False, only_if_any: bool = False) -> 
     return f"WITH {recursive}{ctes}, agentdb_entry AS ({entry}) SELECT {result} FROM agentdb_operation"
 
 
-def _entry(writing: Sequence[str], tables: Sequence[str], first: int, *, only_if_any: bool) -> str:
+def _entry(writing: Sequence[_Part], tables: Sequence[str], first: int, *, only_if_any: bool) -> str:
     id, agent, user, operation, elapsed = (f"${first + place}" for place in range(ENTRY_PARAMETERS))
-    count = " + ".join(f"(SELECT count(*) FROM {name})" for name in writing)
-    # A part that returns no column of that name finds the one of `missing`, which is NULL.
-    ids = " UNION ALL ".join(f"(SELECT id::text AS id FROM {name} LIMIT 20)" for name in writing)
+    count = " + ".join(f"(SELECT count(*) FROM {part.name})" for part in writing)
+    ids = " UNION ALL ".join(f"SELECT id::text FROM {part.name}" for part in writing if _returns_id(part))
     names = ", ".join(f"'{table}'" for table in tables)
     return f"""INSERT INTO access_log (organization_id, id, at, agent_id, user_name, operation, table_names, row_ids,
     row_count, duration_ms, outcome)
 SELECT $1, {id}::uuid, statement_timestamp() - {elapsed}::float8 * interval '1 millisecond', {agent}::text,
-    {user}::text, {operation}::text, ARRAY[{names}], ARRAY(
-        SELECT found.id FROM (SELECT NULL::text AS id) AS missing CROSS JOIN LATERAL ({ids}) AS found
-        WHERE found.id IS NOT NULL LIMIT 20
-    ), changed.count,
-    {elapsed}::float8 + 1000 * extract(epoch FROM clock_timestamp() - statement_timestamp())::float8, 'ok'
-FROM (SELECT {count} AS count) AS changed{" WHERE changed.count > 0" if only_if_any else ""}"""
+    {user}::text, {operation}::text, ARRAY[{names}], {f"ARRAY({ids} LIMIT 20)" if ids else "'{}'::text[]"},
+    {count}, {elapsed}::float8 + 1000 * extract(epoch FROM clock_timestamp() - statement_timestamp())::float8, 'ok'
+{f"WHERE {count} > 0" if only_if_any else ""}"""
 
 
 def _returning(part: _Part) -> _Part:
@@ -135,6 +141,12 @@ def _returning(part: _Part) -> _Part:
     # Of the rows at the end the ids are told; those before are counters and what hangs on them.
     has_id = not part.name and write[1] not in _WITHOUT_ID
     return part._replace(body=f"{part.body} RETURNING {f'{write[2] or write[1]}.id' if has_id else '1'}")
+
+
+def _returns_id(part: _Part) -> bool:
+    """Return whether the rows of a part that writes have a column that is called id."""
+    returned = _RETURNING.split(part.body)[-1].strip()
+    return _RETURNED_ID.search(returned) is not None or returned.endswith(".*")
 
 
 def _parts(sql: str) -> list[_Part]:

@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agentdb.client.archive.rows import BY_TABLE, Line, renamed
+from agentdb.client.archive.rows import AGENT_COLUMNS, BY_TABLE, Line, renamed
 from agentdb.client.archive.sealing import Row, Sealing
 from agentdb.client.archive.tables import MEMORIES_TABLE, Moved, row_sql
+from agentdb.client.encryption.seals import sealing_of, seals_of
 from agentdb.client.flow import Breath
 from agentdb.client.memory.arrivals import Arrivals, Elsewhere
 from agentdb.client.memory.sealing import open_memory
 from agentdb.client.memory.transfer_rows import TransferRow, opened_values, transfer_row
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource, blames_a_row
-from agentdb.client.sealing import sealing_of, seals_of
 from agentdb.errors import AgentDBError, ConflictError, DatabaseError, EncryptionError, InvalidInputError, NotFoundError
 from agentdb.ids import NIL_UUID
 from agentdb.validation import check_json
@@ -61,13 +61,12 @@ class ArchiveArrivals(Resource):
         self.rows: Counter[str] = Counter()
         self.known: Counter[str] = Counter()
         self._columns = columns
-        self._agent_id = agent_id
         self._target = target
         self._breath = Breath()
-        self._agents: set[str | None] = set()
+        self._agents: set[str | None] = set() if target is None else {agent_id}
         self._sealing = Sealing(seals_of(client), sealing_of(client, "executions"), sealing_of(client, "tools"))
         self._memories = Arrivals()
-        self._last_memory = NIL_UUID
+        self._last: dict[str, str] = {}  # the id that was read last, of each table where ids rise
         self._stayed = {table: Elsewhere() for table in _PARENT_TABLES}  # whose children stay away, 32 bytes for each
         self._tools: dict[str | None, str] = {}  # which were there, and by which id
         self._calls: dict[str, _Calls] = {}  # of these, which have arrived
@@ -120,18 +119,25 @@ class ArchiveArrivals(Resource):
         self.known[MEMORIES_TABLE] += self._memories.known - before[1]
 
     def _placed(self, row: TransferRow) -> TransferRow:
-        if row.id <= self._last_memory:
-            raise InvalidInputError(f"line {row.line}.id", "does not come after the id before it: ids rise, each once.")
-        self._last_memory = row.id
-        if self._target is not None and row.agent_id == self._agent_id:
-            return row._replace(agent_id=self._target)
-        if row.agent_id not in self._agents:
-            raise InvalidInputError(f"line {row.line}.agent_id", "is none of the agents that come before.")
-        return row
+        self._check_place(f"line {row.line}", MEMORIES_TABLE, row.id, {"agent_id": row.agent_id})
+        return row if self._target is None else row._replace(agent_id=self._target)
+
+    def _check_place(self, place: str, table: str, row_id: str | None, row: Row) -> None:
+        """Refuse a row that comes twice, or whose agent is not of this archive."""
+        if row_id is not None:
+            if row_id <= self._last.get(table, NIL_UUID):
+                raise InvalidInputError(f"{place}.id", "does not come after the id before it: ids rise, each once.")
+            self._last[table] = row_id
+        for column in AGENT_COLUMNS:
+            if row.get(column) is not None and row[column] not in self._agents:
+                raise InvalidInputError(f"{place}.{column}", "is none of the agents that come before.")
 
     async def _take_rows(self, moved: Moved, lines: Sequence[Line]) -> None:
         rows: list[Line] = []
         for line in lines:
+            # An agent's id is a text, whose order is the database's own.
+            row_id = line.row["id"] if moved.key == ("id",) and moved.table != "agents" else None
+            self._check_place(f"line {line.number}.row", moved.table, row_id, line.row)
             if not self._stays_away(moved, line.row):
                 rows.append(Line(line.number, line.table, self._fitted(line)))
             await self._breath.take()
@@ -156,10 +162,7 @@ class ArchiveArrivals(Resource):
         if moved.parent is None:
             return False
         column, table = moved.parent
-        try:
-            return self._stayed[table].get(row[column]) == NIL_UUID
-        except ValueError:  # no UUID, which the database will say
-            return False
+        return self._stayed[table].get(row[column]) == NIL_UUID
 
     def _fitted(self, line: Line) -> Row:
         """Return the row as it is stored here."""
@@ -168,12 +171,10 @@ class ArchiveArrivals(Resource):
         try:
             row = self._sealing.arriving(line.table, row)
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise InvalidInputError(f"line {line.number}.row", "holds JSON that is none.") from None
+            raise InvalidInputError(f"line {line.number}.row", "holds a value that cannot be read.") from None
         if line.table == "agent_steps" and row["tool_id"] in self._tools:
             row = row | {"tool_id": self._tools[row["tool_id"]]}
-        if self._target is None or self._agent_id is None:
-            return row
-        return renamed(row, self._agent_id, self._target)
+        return row if self._target is None else renamed(row, self._target)
 
     async def _store(self, moved: Moved, lines: Sequence[Line]) -> list[str]:
         """Store rows, and return the first part of the key of each that is new."""

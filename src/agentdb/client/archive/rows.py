@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from agentdb.client.archive.sealing import Row
@@ -11,14 +12,33 @@ from agentdb.client.archive.tables import MEMORIES_TABLE, MOVED, Moved
 from agentdb.client.memory.lines import Layout
 from agentdb.errors import InvalidInputError
 
-__all__ = ["ARCHIVE", "BY_TABLE", "Header", "Line", "header_of", "header_values", "line_of", "line_values", "renamed"]
+__all__ = [
+    "AGENT_COLUMNS",
+    "ARCHIVE",
+    "BY_TABLE",
+    "Header",
+    "Line",
+    "header_of",
+    "header_values",
+    "line_of",
+    "line_values",
+    "renamed",
+]
 
 ARCHIVE: Final = Layout("agentdb-archive", 1, "rows")
 """The first line says this; then comes a line for each row, and the last one counts them."""
 
+AGENT_COLUMNS: Final = ("agent_id", "owner_agent_id")
+"""What names an agent, in any table but that of agents."""
+
 _HEADER_FIELDS: Final = {"format", "version", "organization_id", "agent_id", "exported_at"}
-_AGENT_COLUMNS: Final = ("agent_id", "owner_agent_id")
 _LINE_FIELDS: Final = {"table", "row"}
+_ELEMENT: Final = r'("([^"\\]|\\.)*"|(?!NULL[,}])[^"{},\\\s]+)'
+_SPELLINGS: Final = {
+    "uuid": re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+    "integer[]": re.compile(r"\{(-?\d+(,-?\d+)*)?\}", re.ASCII),
+    "text[]": re.compile(rf"\{{({_ELEMENT}(,{_ELEMENT})*)?\}}", re.ASCII | re.DOTALL),
+}
 
 BY_TABLE: Final[Mapping[str, Moved]] = {moved.table: moved for moved in MOVED}
 
@@ -104,14 +124,30 @@ def line_of(values: dict[str, Any], number: int, columns: Mapping[str, Mapping[s
     if row.keys() != known.keys():
         _check_fields(row, (*moved.key, *moved.needs), f"{place}.row", known)
     for name, value in row.items():
-        if value is not None and not isinstance(value, str):
-            raise InvalidInputError(f"{place}.row.{name}", "is neither text nor null.")
+        if value is not None:
+            _check_value(value, known[name], f"{place}.row.{name}")
     return Line(number, table, row)
 
 
-def renamed(row: Row, agent_id: str, target: str) -> Row:
-    """Return a row of the agent *agent_id* as one of the agent *target*."""
-    changes: Row = {column: target for column in _AGENT_COLUMNS if row.get(column) == agent_id}
+def _check_value(value: object, kind: str, place: str) -> None:
+    """Refuse what PostgreSQL may read and never writes: ids are compared as texts, and Python has to read times."""
+    if not isinstance(value, str):
+        raise InvalidInputError(place, "is neither text nor null.")
+    spelling = _SPELLINGS.get(kind)
+    if (kind.startswith("timestamp") and not _is_utc(value)) or (spelling and not spelling.fullmatch(value)):
+        raise InvalidInputError(place, f"is no {kind} as an export writes it.")
+
+
+def _is_utc(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).utcoffset() == timedelta(0)
+    except ValueError:
+        return False
+
+
+def renamed(row: Row, target: str) -> Row:
+    """Return a row of one agent's archive as one of the agent *target*."""
+    changes: Row = {column: target for column in AGENT_COLUMNS if row.get(column) is not None}
     return row | changes
 
 

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agentdb.client.execution.sealing import open_execution, open_step, resealed_execution, resealed_step
 from agentdb.client.tool.sealing import open_tool, open_version, resealed_tool, resealed_version
-from agentdb.errors import EncryptionError
 from agentdb.validation import json_text, parse_json
 
 if TYPE_CHECKING:
-    from agentdb.client.sealing import Seals
+    from agentdb.client.encryption.seals import Seals
 
 __all__ = ["Row", "Sealing", "is_sealed"]
 
@@ -87,15 +86,9 @@ class Sealing:
         if table == "agent_tools" and self._tools is not None:
             return _seal_tool(row, self._tools)
         if table == "agent_tool_versions" and self._tools is not None:
-            return _seal_version(row, self._name(row), self._tools)
+            return _seal_version(row, self._names[row["tool_id"]], self._tools)
         self.opened(table, row)
         return row
-
-    def _name(self, version: Row) -> str:
-        try:
-            return self._names[version["tool_id"]]
-        except KeyError:
-            raise EncryptionError("The versions of a tool came before the tool.") from None
 
     def _open_execution(self, row: Row) -> Row:
         values: dict[str, Any] = row | {name: _bytes(row[name]) for name in _SEALED["agent_executions"]}
@@ -125,7 +118,7 @@ class Sealing:
         return row | {"sealed": None, "lookup": None, "parameters": json_text(values["parameters"])}
 
     def _open_version(self, row: Row) -> Row:
-        values = _of_tool(row, self._name(row))
+        values = _of_tool(row, self._names[row["tool_id"]])
         open_version(values, self._seals)
         return row | {"sealed": None, "parameters": json_text(values["parameters"])}
 
@@ -171,11 +164,8 @@ def _of_tool(row: Row, name: str | None) -> Any:
 
 
 def _bytes(text: str | None) -> bytes | None:
-    r"""Return what PostgreSQL writes as \x and hexadecimal digits; EncryptionError when it is no such text."""
-    try:
-        return None if text is None else bytes.fromhex(text.removeprefix("\\x"))
-    except ValueError:
-        raise EncryptionError("A sealed value is not written as hexadecimal digits.") from None
+    r"""Return what PostgreSQL writes as \x and hexadecimal digits."""
+    return None if text is None else bytes.fromhex(text.removeprefix("\\x"))
 
 
 def _hex(value: bytes | None) -> str | None:

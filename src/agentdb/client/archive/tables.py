@@ -47,7 +47,12 @@ _OWN_PATTERN: Final = (
 MOVED: Final = (
     Moved("agents", ("id",), "t.id = $2", needs=("name",)),
     # These go their own careful way, see `client/memory/transfer.py`.
-    Moved(MEMORIES_TABLE, ("id",), "t.agent_id = $2"),
+    Moved(
+        MEMORIES_TABLE,
+        ("id",),
+        "t.agent_id = $2",
+        always="(t.expires_at IS NULL OR t.expires_at > statement_timestamp())",
+    ),
     Moved(
         "agent_tools",
         ("id",),

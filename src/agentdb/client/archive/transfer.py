@@ -9,17 +9,17 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from agentdb.client.archive.arrivals import ArchiveArrivals
-from agentdb.client.archive.rows import ARCHIVE, Header, Line, header_of, header_values, line_of, line_values
+from agentdb.client.archive.rows import ARCHIVE, BY_TABLE, Header, Line, header_of, header_values, line_of, line_values
 from agentdb.client.archive.sealing import Row, Sealing
 from agentdb.client.archive.tables import MEMORIES_TABLE, MOVED, Moved, moved_columns, page_sql
 from agentdb.client.catalogue import columns_of
+from agentdb.client.encryption.seals import seals_of
+from agentdb.client.encryption.values import SEALED
 from agentdb.client.flow import Breath, begin_one_moment, each_line
 from agentdb.client.memories import SealedAs
 from agentdb.client.memory.lines import MEMORIES, LineReader, LineWriter
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource
-from agentdb.client.sealed_values import SEALED
-from agentdb.client.sealing import seals_of
 from agentdb.errors import InvalidInputError, NotFoundError
 from agentdb.validation import check_text, parse_json
 
@@ -32,7 +32,7 @@ _SQL: Final = load_queries("archive")
 _PAGE_ROWS: Final = 500
 _PAGE_BYTES: Final = 4_000_000
 _STATEMENT_ROWS: Final = 250
-_STATEMENT_BYTES: Final = 1_000_000
+_STATEMENT_BYTES: Final = 500_000
 # How PostgreSQL writes values as text, whatever the session's own way is.
 _SPELLING: Final = (
     "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL extra_float_digits = 1; "
@@ -123,13 +123,13 @@ class Archive(Resource):
             progress(counts)
 
     async def _refuse_sealed(self, agent_id: str | None) -> None:
-        scopes = {moved.table: moved.of_agent for moved in MOVED}
+        agent = () if agent_id is None else (agent_id,)
         for column in SEALED:
-            scope = "" if agent_id is None else f" AND {scopes[column.table]}"
-            agent = () if agent_id is None else (agent_id,)
+            moved = BY_TABLE[column.table]
+            scope = moved.always if agent_id is None else f"{moved.always} AND {moved.of_agent}"
             sql = (
                 f"SELECT EXISTS (SELECT FROM {column.table} AS t "
-                f"WHERE t.organization_id = $1 AND t.{column.column} IS NOT NULL{scope}) AS is_there"
+                f"WHERE t.organization_id = $1 AND t.{column.column} IS NOT NULL AND {scope}) AS is_there"
             )
             if (await self._fetch(sql, *agent))[0]["is_there"]:
                 raise InvalidInputError("sealed", _CHOICES)
@@ -142,14 +142,17 @@ class Archive(Resource):
         sealing = Sealing(seals_of(self._client))
         for moved in MOVED:
             source = (
-                self._memories(agent_id, sealed)
+                self._client.memories._values(agent_id, sealed)
                 if moved.table == MEMORIES_TABLE
                 else self._table(moved, moved_columns(columns, moved.table), agent_id)
             )
             async with aclosing(source) as rows:
                 async for row in rows:
-                    sealing.know(moved.table, row)
-                    yield moved.table, _as_wanted(sealing, sealed, moved.table, row)
+                    if row is None:
+                        self._omitted += 1
+                    else:
+                        sealing.know(moved.table, row)
+                        yield moved.table, _as_wanted(sealing, sealed, moved.table, row)
 
     async def _table(self, moved: Moved, columns: Mapping[str, str], agent_id: str | None) -> AsyncGenerator[Row, None]:
         of_agent = agent_id is not None
@@ -163,17 +166,6 @@ class Archive(Resource):
                 row = parse_json(record["row"])
                 yield row
             page = await self._fetch(following, *what, *(row[name] for name in moved.key))
-
-    async def _memories(self, agent_id: str | None, sealed: SealedAs | None) -> AsyncGenerator[dict[str, Any], None]:
-        """Yield what the lines of an export of memories hold, without the first and the last."""
-        async with aclosing(self._client.memories._exported(agent_id, sealed)) as lines:
-            async for line in lines:
-                values = parse_json(line)
-                if "id" in values:
-                    del values["sha256"]
-                    yield values
-                else:
-                    self._omitted = values.get("omitted", 0)
 
     async def import_lines(
         self,

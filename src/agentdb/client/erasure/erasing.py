@@ -61,7 +61,8 @@ class Erasure(SubjectSearch, ResidueScan):
 
         Up to 50,000 rows go in one transaction. More go in steps of some 5,000, each a transaction of its own: what
         is left after each is whole, and an erasure that was broken off is finished by the next. In a transaction of
-        the caller's all is part of that. What this process has gathered of it and not written yet goes, too.
+        the caller's all is part of that. What this process has gathered of it and not written yet goes, too, but not in
+        a transaction of the caller's: there it is written afterwards, if it still has something to belong to.
 
         *An agent* goes with its memories, shared ones too, its executions, their steps, its calls of tools, metrics
         and patterns. Executions of others that it started stay, and are nobody's children. Tools that it owned stay
@@ -78,7 +79,8 @@ class Erasure(SubjectSearch, ResidueScan):
 
         Args:
             agent_id: This agent.
-            subject: Whoever it is that data is about, 1 to 1000 characters: an id, an address.
+            subject: Whoever it is that data is about, 1 to 1000 characters: an id, an address. Compared byte for byte:
+                other capitals and other Unicode forms are others.
             key: Under which key data says whom it is about.
             organization: True: everything. Which organization it is says the client, and nothing else.
             dry_run: Delete nothing, only count: the same rows that would be deleted.
@@ -104,8 +106,8 @@ class Erasure(SubjectSearch, ResidueScan):
         steps = _Steps(counted.total(), progress)
         await self._erase(scope, found, steps)
         self._client.gathering.forget_erased()
-        if steps.rows["agent_metrics"] and scope.subject is not None:
-            await self._client.metrics.roll_up()
+        if scope.subject is not None:
+            await self._client.metrics.roll_up()  # also what one that was broken off left
         await self._settle()
         residue = await self._residue(scope)
         left = await self._count(scope, await self._found(scope))
@@ -179,16 +181,20 @@ class Erasure(SubjectSearch, ResidueScan):
         return Counter(dict(row.items()))
 
     async def _erase_organization(self) -> Counter[str]:
+        for block in ("lock_agents", "lock_tools"):  # likewise
+            await self._fetch(_SQL[block])
         (row,) = await self._fetch(_COUNT_ALL)
         for block in ("disown_tools", "erase_agents", "erase_tools", "erase_prices"):
             await self._execute(_SQL[block])
         return Counter(dict(row.items()))
 
     async def _drain(self, agent_id: str | None, steps: _Steps) -> None:
-        """Erase what hangs on an agent, or on all, in small steps; what is left can go at once."""
+        """Erase what hangs on an agent, or on all, in small steps; what is left, or comes meanwhile, can go at once."""
         for kind in KINDS:
-            while ids := await self._some(kind, agent_id):
+            ids = await self._some(kind, agent_id)
+            while ids:
                 steps.add(await self._alone(Erasure._drain_ids, kind, ids, agent_id))
+                ids = await self._some(kind, agent_id) if len(ids) == kind.at_once else []
         sql, arguments = write_out(_SQL["erase_rollups"], agent_id, _HOURS_AT_ONCE)
         while hours := await self._retried(lambda: self._execute(sql, *arguments)):
             steps.add(Counter(agent_metric_rollups=hours))

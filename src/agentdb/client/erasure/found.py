@@ -1,4 +1,4 @@
-"""What is about a subject: the rows that say so, plain ones by SQL and sealed ones page by page."""
+"""What is about a subject: the rows that say so, plain ones by SQL and sealed ones one by one."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from agentdb.client.encryption.seals import seals_of
+from agentdb.client.encryption.values import SEALED, SealedValues
 from agentdb.client.erasure.mentions import says
 from agentdb.client.queries import load_queries
-from agentdb.client.sealed_values import SEALED, SealedValues
-from agentdb.client.sealing import seals_of
 from agentdb.validation import parse_json
 
 __all__ = ["KINDS", "Found", "Kind", "SubjectSearch"]
@@ -86,11 +86,10 @@ class SubjectSearch(SealedValues):
         for column in SEALED:
             if column.table != table:
                 continue
-            async for rows in self.pages(column):
-                for row in rows:
-                    value = parse_json(seals.open(row["sealed"], column.table, column.column, row["row"]))
-                    if says(_document(column.table, column.column, value), key, subject):
-                        ids.append(row["key"])
+            async for row in self.values(column):
+                value = parse_json(seals.open(row["sealed"], column.table, column.column, row["row"]))
+                if says(_document(column.table, column.column, value), key, subject):
+                    ids.append(row["key"])
         return ids
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 __all__ = ["Mention", "mention_of", "says", "spaced"]
@@ -63,7 +64,7 @@ def mention_of(name: str, *, hyphen_joins: bool) -> Mention:
         _word(name, hyphen, gap),
         in_json if _ESCAPED_SPACES.search(in_json) is None else "",
         _word(words, hyphen, gap),
-        re.compile(_word(words, hyphen, rf"[^\w{hyphen}]")),
+        _python_word(words, hyphen),
     )
 
 
@@ -81,8 +82,16 @@ def _word(name: str, hyphen: str, gap: str) -> str:
     """Return the regular expression of *name* as a word of its own; *gap* is what stands between two words."""
     before = f"(?:^|{gap})" if re.match(rf"[\w{hyphen}]", name[0]) else ""
     after = f"(?:$|{gap})" if re.match(rf"[\w{hyphen}]", name[-1]) else ""
-    # In both dialects a backslash before what is neither letter nor digit stands for just that.
+    # A backslash before what is neither letter nor digit stands for just that.
     return before + _PUNCTUATION.sub(r"\\\g<0>", name) + after
+
+
+def _python_word(name: str, hyphen: str) -> re.Pattern[str]:
+    """Return the same for Python, the name first: so 200 kB take a tenth of a millisecond, else 20 of them."""
+    joined, literal = rf"[\w{hyphen}]", re.escape(name)
+    before = f"(?<!{joined}{literal})" if re.match(joined, name[0]) else ""
+    after = f"(?!{joined})" if re.match(joined, name[-1]) else ""
+    return re.compile(literal + before + after)
 
 
 def says(document: Any, key: str, subject: str) -> bool:
@@ -94,6 +103,9 @@ def says(document: Any, key: str, subject: str) -> bool:
 
 
 def _as_text(value: Any) -> str | None:
+    """Return a text, a number or a truth value as PostgreSQL writes it; None for anything else."""
     if isinstance(value, str):
         return value
-    return None if value is None or isinstance(value, dict | list) else json.dumps(value)
+    if isinstance(value, bool):
+        return json.dumps(value)
+    return format(Decimal(repr(value + 0)), "f") if isinstance(value, int | float) else None  # + 0: there is no -0.0

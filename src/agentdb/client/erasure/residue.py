@@ -8,9 +8,9 @@ from operator import attrgetter
 from typing import Final, NamedTuple
 
 from agentdb.client.catalogue import Column, columns_of, quoted
+from agentdb.client.encryption.seals import seals_of
+from agentdb.client.encryption.values import SEALED, SealedColumn, SealedValues
 from agentdb.client.erasure.mentions import Mention, mention_of
-from agentdb.client.sealed_values import SEALED, SealedColumn, SealedValues
-from agentdb.client.sealing import seals_of
 from agentdb.errors import EncryptionError, InvalidInputError
 from agentdb.validation import check_text
 
@@ -87,16 +87,15 @@ class ResidueScan(SealedValues):
     async def _in_sealed(self, column: SealedColumn, mention: Mention, *, skips_unread: bool) -> tuple[int, int]:
         """Return how many values of a column mention it, and how many did not open."""
         seals, mentions, closed = seals_of(self._client), 0, 0
-        async for rows in self.pages(column):
-            for row in rows:
-                try:
-                    text = seals.open(row["sealed"], column.table, column.column, row["row"])
-                except EncryptionError:
-                    if not skips_unread:
-                        raise
-                    closed += 1
-                else:
-                    mentions += mention.is_in(text)
+        async for row in self.values(column):
+            try:
+                text = seals.open(row["sealed"], column.table, column.column, row["row"])
+            except EncryptionError:
+                if not skips_unread:
+                    raise
+                closed += 1
+            else:
+                mentions += mention.is_in(text)
         return mentions, closed
 
 

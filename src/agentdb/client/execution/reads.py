@@ -6,11 +6,11 @@ import builtins
 from datetime import datetime
 from typing import Final, Literal, get_args
 
+from agentdb.client.encryption.seals import seals_of
 from agentdb.client.execution.journal import write_steps
 from agentdb.client.execution.rows import check_kind, check_model, execution_as_it_is, execution_of, tree_of
 from agentdb.client.queries import load_queries, row_offset, row_step, write_out
 from agentdb.client.resource import Resource, known_uuid
-from agentdb.client.sealing import seals_of
 from agentdb.errors import InvalidInputError, NotFoundError
 from agentdb.models import Execution, ExecutionTree
 from agentdb.validation import check_flag, check_limit, check_offset, check_text, check_time

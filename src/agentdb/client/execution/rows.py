@@ -15,7 +15,7 @@ from agentdb.models import Execution, ExecutionTree, Step, TokenUsage, from_row
 from agentdb.validation import check_text, json_text, parse_json, storable_text
 
 if TYPE_CHECKING:
-    from agentdb.client.sealing import Seals
+    from agentdb.client.encryption.seals import Seals
     from agentdb.postgres.driver import Record
 
 __all__ = [

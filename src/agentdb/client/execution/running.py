@@ -95,7 +95,7 @@ class RunningExecution:
     agent_id: str
     client: PrismaAgentClient = field(repr=False)
     parent: RunningExecution | None = field(repr=False)
-    result: Any = None
+    result: Any = field(default=None, repr=False)
     model: str | None = None
     cost: Decimal | None = None
     settings: dict[str, Any] = field(default_factory=dict)

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 from agentdb.validation import json_text, parse_json
 
 if TYPE_CHECKING:
+    from agentdb.client.encryption.seals import Seals
     from agentdb.client.execution.steps import StepRow
     from agentdb.client.execution.writes import EndRow, StartRow
-    from agentdb.client.sealing import Seals
     from agentdb.postgres.driver import Record
 
 __all__ = [

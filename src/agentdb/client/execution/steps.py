@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from agentdb.client.encryption.seals import sealing_of
 from agentdb.client.execution.sealing import step_values
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource
-from agentdb.client.sealing import sealing_of
 from agentdb.ids import uuid7_text
 
 if TYPE_CHECKING:
-    from agentdb.client.sealing import Seals
+    from agentdb.client.encryption.seals import Seals
 
 __all__ = ["StepKind", "StepRow", "Steps", "new_step", "steps_text"]
 

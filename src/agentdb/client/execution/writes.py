@@ -8,12 +8,12 @@ from decimal import Decimal
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from agentdb.client.encryption.seals import sealing_of, seals_of
 from agentdb.client.execution.rows import execution_of
 from agentdb.client.execution.sealing import sealed_end, sealed_start
 from agentdb.client.execution.steps import StepRow, steps_text
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource, in_halves
-from agentdb.client.sealing import sealing_of, seals_of
 from agentdb.errors import EncryptionError
 from agentdb.models import Execution
 

@@ -15,7 +15,7 @@ from agentdb.errors import ConflictError, DatabaseError, InvalidInputError, NotF
 from agentdb.validation import check_json, parse_json
 
 if TYPE_CHECKING:
-    from agentdb.client.sealing import Seals
+    from agentdb.client.encryption.seals import Seals
     from agentdb.models import AgentConfig
     from agentdb.postgres.driver import Record
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agentdb.client.bursts import Bursts
 from agentdb.client.memory.vectors import scaled
-from agentdb.errors import ConfigurationError, EmbeddingError, InvalidInputError, quotable
+from agentdb.errors import ConfigurationError, EmbeddingError, InvalidInputError, quotable, repeats
 from agentdb.postgres.vector import pack_vector, unpack_vector
 from agentdb.validation import check_text
 

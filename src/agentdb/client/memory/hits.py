@@ -11,8 +11,8 @@ from agentdb.models import Memory, MemoryHit, from_row
 from agentdb.validation import parse_json
 
 if TYPE_CHECKING:
+    from agentdb.client.encryption.seals import Seals
     from agentdb.client.memory.accesses import Accesses
-    from agentdb.client.sealing import Seals
     from agentdb.postgres.driver import Record
 
 __all__ = ["memory_of", "ranked_hit", "recent_hit"]

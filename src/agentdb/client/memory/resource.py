@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+from agentdb.client.encryption.seals import Seals, seals_of
 from agentdb.client.flow import Breath
 from agentdb.client.memory.hits import memory_of
 from agentdb.client.memory.sealing import AnyRow, older_hashes, sealed_row
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource
-from agentdb.client.sealing import Seals, seals_of
 from agentdb.errors import ConflictError, EncryptionError
 
 if TYPE_CHECKING:

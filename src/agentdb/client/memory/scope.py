@@ -7,9 +7,9 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from agentdb.client.encryption.seals import Seals
 from agentdb.client.memory.filters import Where, filter_path, is_indexed, lookup_path
 from agentdb.client.memory.sealing import lookup_hashes
-from agentdb.client.sealing import Seals
 from agentdb.errors import InvalidInputError
 from agentdb.validation import check_flag, check_number, check_text, check_time
 

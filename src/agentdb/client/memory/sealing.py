@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from agentdb.client.memory.rows import MemoryRow, identity
 from agentdb.client.memory.transfer_rows import TransferRow
-from agentdb.client.sealing import Seals
 from agentdb.validation import json_text, parse_json
 
 if TYPE_CHECKING:
+    from agentdb.client.encryption.seals import Seals
     from agentdb.postgres.driver import Record
-    from agentdb.security.encryption import KeyRing
 
 __all__ = ["AnyRow", "Opened", "Resealed", "lookup_hashes", "older_hashes", "open_memory", "resealed", "sealed_row"]
 
@@ -75,7 +74,7 @@ def open_memory(memory_id: object, sealed: bytes, seals: Seals) -> Opened:
     return Opened(values["content"], values["metadata"])
 
 
-def resealed(record: Record, ring: KeyRing, organization_id: str) -> Resealed:
+def resealed(record: Record, seals: Seals) -> Resealed:
     """
     Return what a row becomes under the newest key: a sealed one, or one that was stored before there was a key. Of
     *record* the columns id, memory_type and sealed are read or, where that is None, content and metadata.
@@ -83,7 +82,6 @@ def resealed(record: Record, ring: KeyRing, organization_id: str) -> Resealed:
     Raises:
         EncryptionError: The key that it takes is not in the ring, or the row was changed.
     """
-    seals = Seals(ring, organization_id)
     if record["sealed"] is None:
         memory = Opened(record["content"], parse_json(record["metadata"]))
     else:

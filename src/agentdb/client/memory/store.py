@@ -118,6 +118,7 @@ class MemoryStore(MemoryResource):
         if refuses_duplicates or self._client.in_transaction:
             (memory_id,) = await self._store([row], refuses_duplicates)
         else:
+            self._note_sent(_SQL["store"])
             memory_id = await self._client.gathering.bursts.put(row)
         note_memory(self._client, "store", [memory_id])
         return memory_id

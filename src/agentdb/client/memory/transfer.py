@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from agentdb.client.flow import Breath, begin_one_moment, each_line
 from agentdb.client.memory.arrivals import Arrivals, MemoryArrivals
@@ -73,6 +73,8 @@ class MemoryTransfer(MemoryArrivals):
         the format. Superseded memories are among them. What has expired is not, nor are its older versions. Everything
         is as it was at one moment: a transaction sees to this, which keeps a connection until the last line.
 
+        Memories alone; `client.export_lines` takes everything along.
+
         Args:
             agent_id: Only this agent's memories; None: the organization's.
             sealed: What becomes of encrypted memories. "plain": their text is in the lines, and an import encrypts it
@@ -104,26 +106,37 @@ class MemoryTransfer(MemoryArrivals):
             raise NotFoundError("agent", agent_id)
         if sealed is None and (await self._fetch(_SQL["export_sealed"], agent_id))[0]["has_sealed"]:
             raise InvalidInputError("sealed", _CHOICES)
+        writer, omitted = LineWriter(), 0
+        header = header_values(self._client.organization_id, agent_id, datetime.now(UTC), agents)
+        yield writer.line(header, "the list of agents")
+        async with aclosing(self._values(agent_id, sealed)) as memories:
+            async for values in memories:
+                if values is None:
+                    omitted += 1
+                else:
+                    yield writer.line(values, f"memory {values['id']}")
+        yield writer.trailer(omitted)
+
+    async def _values(
+        self, agent_id: str | None, sealed: SealedAs | None
+    ) -> AsyncGenerator[dict[str, Any] | None, None]:
+        """Yield what the line of each memory holds; None for one that is left out because it is encrypted."""
         omits = sealed == "omit"
         left_out = {row["id"] for row in await self._fetch(_SQL["export_left_out"], agent_id, omits)}
         open_sealed = partial(open_memory, seals=self._seals) if sealed == "plain" else None
-        writer, breath, omitted = LineWriter(), Breath(), 0
-        header = header_values(self._client.organization_id, agent_id, datetime.now(UTC), agents)
-        yield writer.line(header, "the list of agents")
-        after = NIL_UUID
+        after, breath = NIL_UUID, Breath()
         while True:
             sql, arguments = write_out(_SQL["export_page"], after, agent_id, _PAGE_ROWS, _PAGE_BYTES)
             rows = await self._fetch(sql, *arguments)
             if not rows:
-                break
+                return
             for row in rows:
                 after = row["id"]
                 if omits and row["sealed"] is not None:
-                    omitted += 1
+                    yield None
                 elif after not in left_out:
-                    yield writer.line(memory_values(row, open_sealed), f"memory {after}")
+                    yield memory_values(row, open_sealed)
                 await breath.take()
-        yield writer.trailer(omitted)
 
     async def import_lines(
         self,

@@ -22,7 +22,7 @@ MAX_BUCKETS: Final = 50_000
 _ZONE: Final = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9+_-]+(/[A-Za-z0-9+_-]+){0,3}")
 
 
-def time_zone(name: str) -> tzinfo:
+def time_zone(name: object) -> tzinfo:
     """Return the time zone of this name in the IANA database."""
     if name == "UTC":
         return UTC  # also where the system has no time zone database

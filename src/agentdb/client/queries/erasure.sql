@@ -1,10 +1,10 @@
 -- fragment: says
 -- Whether a JSON document d says at its top that it is about $2: under the key $3 stands that text, a number or truth value
 -- written so, or an array that holds it.
-(d.value ->> $3::text = $2 OR EXISTS (
-    SELECT FROM jsonb_array_elements_text(
-        CASE WHEN jsonb_typeof(d.value -> $3::text) = 'array' THEN d.value -> $3::text ELSE '[]' END
-    ) AS element WHERE element = $2
+(d.value ? $3::text AND EXISTS (
+    SELECT FROM jsonb_array_elements(
+        CASE jsonb_typeof(d.value -> $3::text) WHEN 'array' THEN d.value -> $3::text ELSE jsonb_build_array(d.value -> $3::text) END
+    ) AS element WHERE element #>> '{}' = $2 AND jsonb_typeof(element) IN ('string', 'number', 'boolean')
 ))
 
 -- fragment: versions
@@ -58,6 +58,14 @@ SELECT
 -- Delete what other agents' memories were superseded by this agent's.
 {{elsewhere}}
 DELETE FROM agent_memories WHERE organization_id = $1 AND id IN (SELECT id FROM elsewhere)
+
+-- name: lock_agents
+-- Keep others from storing anything for any agent.
+SELECT a.id FROM agents AS a WHERE a.organization_id = $1 ORDER BY a.id FOR UPDATE
+
+-- name: lock_tools
+-- Keep others from calling tools, or storing versions of them.
+SELECT t.id FROM agent_tools AS t WHERE t.organization_id = $1 ORDER BY t.id FOR UPDATE
 
 -- name: disown_tools
 -- Tools have no owners any more.

@@ -70,15 +70,23 @@ SELECT {{tool}} FROM registered AS t
 SELECT t.name, t.parameters FROM agent_tools AS t WHERE t.organization_id = $1 AND t.name = ANY($2) AND t.sealed IS NULL
 
 -- name: seal_plain
--- Seal parameters that are what they were when they were read; locked as `steps_written` does.
+-- Seal parameters that are what they were when they were read, of tools and of the versions that they have; locked as
+-- `steps_written` does.
 WITH plain AS (
-    SELECT e.* FROM unnest($2::text[], $3::jsonb[], $4::bytea[], $5::bytea[]) AS e (name, parameters, sealed, lookup)
+    SELECT e.* FROM unnest($2::text[], $3::jsonb[], $4::bytea[], $5::bytea[], $6::bytea[])
+        AS e (name, parameters, sealed, lookup, sealed_version)
 ), locked AS (
-    SELECT t.id FROM agent_tools AS t WHERE t.organization_id = $1 AND t.name = ANY($2) ORDER BY t.id FOR NO KEY UPDATE
+    SELECT t.id, t.name, t.version FROM agent_tools AS t
+    WHERE t.organization_id = $1 AND t.name = ANY($2) ORDER BY t.id FOR NO KEY UPDATE
+), versions AS (
+    UPDATE agent_tool_versions AS v SET parameters = '{}', sealed = p.sealed_version
+    FROM locked AS l JOIN plain AS p ON p.name = l.name
+    WHERE v.organization_id = $1 AND v.tool_id = l.id AND v.version = l.version AND v.sealed IS NULL
+        AND v.parameters = p.parameters
 )
 UPDATE agent_tools AS t SET parameters = '{}', sealed = p.sealed, lookup = p.lookup
-FROM locked AS l, plain AS p
-WHERE t.organization_id = $1 AND t.id = l.id AND t.name = p.name AND t.sealed IS NULL AND t.parameters = p.parameters
+FROM locked AS l JOIN plain AS p ON p.name = l.name
+WHERE t.organization_id = $1 AND t.id = l.id AND t.sealed IS NULL AND t.parameters = p.parameters
 
 -- name: deprecate
 -- Say that a tool should no longer be used.

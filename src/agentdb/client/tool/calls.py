@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from agentdb.client.encryption.seals import sealing_of
 from agentdb.client.execution.journal import write_steps
 from agentdb.client.execution.rows import NO_FAILURE, failure_of
 from agentdb.client.execution.running import running_id, visible_execution
 from agentdb.client.execution.steps import StepRow, new_step, steps_text
 from agentdb.client.queries import load_queries, write_out
 from agentdb.client.resource import Resource, known_uuid, unknown_agent
-from agentdb.client.sealing import sealing_of
 from agentdb.client.tool.stats import overview_of, ranked, stats_of
 from agentdb.errors import ConflictError, InvalidInputError, NotFoundError
 from agentdb.ids import keyed_uuid

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from agentdb.validation import json_text, parse_json
 
 if TYPE_CHECKING:
-    from agentdb.client.sealing import Seals
+    from agentdb.client.encryption.seals import Seals
     from agentdb.postgres.driver import Record
 
 __all__ = [

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentdb.client import queries
-from agentdb.client.access.statements import ends_transactions, may_write, touched, with_entry
+from agentdb.client.access.statements import may_write, named_tables, stands_alone, touched, with_entry
 from agentdb.client.database import TABLES
 from agentdb.client.queries import load_queries
 
@@ -63,13 +63,13 @@ def test_a_literal_is_no_sql() -> None:
 @given(st.text())
 def test_any_text_can_be_asked(sql: str) -> None:
     """Raw SQL may be anything, also what is no SQL at all."""
-    assert set(touched(f"SELECT '{sql}'").named) <= set(TABLES)
+    assert set(named_tables(sql)) <= set(TABLES)
     assert may_write(f"{sql} ; INSERT INTO x")
-    assert ends_transactions(f"{sql} ; COMMIT")
+    assert stands_alone(f"{sql} ; COMMIT")
 
 
 @pytest.mark.parametrize(
-    ("sql", "writes", "stands_alone"),
+    ("sql", "writes", "alone"),
     [
         ("SELECT * FROM agents", False, False),
         ("select id into copy from agents", True, False),
@@ -81,11 +81,14 @@ def test_any_text_can_be_asked(sql: str) -> None:
         ("VACUUM agents", True, True),
         ("CREATE INDEX CONCURRENTLY i ON agents (id)", True, True),
         ("DELETE FROM agents WHERE name = 'begin'", True, False),
+        ("-- all of it\nVACUUM agents", True, True),
+        ("/* all of it */ VACUUM agents", True, True),
+        ("SELECT 1" + " " * 100_000, True, True),
     ],
 )
-def test_what_raw_sql_may_do(sql: str, writes: bool, stands_alone: bool) -> None:
+def test_what_raw_sql_may_do(sql: str, writes: bool, alone: bool) -> None:
     """Whether it may change something, and whether it can share a transaction."""
-    assert (may_write(sql), ends_transactions(sql)) == (writes, stands_alone)
+    assert (may_write(sql), stands_alone(sql)) == (writes, alone)
 
 
 @pytest.mark.parametrize(
@@ -100,4 +103,4 @@ def test_what_raw_sql_may_do(sql: str, writes: bool, stands_alone: bool) -> None
 )
 def test_which_tables_raw_sql_names(sql: str, tables: tuple[str, ...]) -> None:
     """Of ours, however they are spelled."""
-    assert touched(sql).named == tables
+    assert named_tables(sql) == tables

@@ -1,10 +1,11 @@
-"""Every column that holds sealed values, read page by page."""
+"""Every column that holds sealed values, read value by value."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from agentdb.client.flow import Breath
 from agentdb.client.resource import Resource
 from agentdb.ids import NIL_UUID
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["SEALED", "SealedColumn", "SealedValues"]
 
 _PAGE_ROWS: Final = 500
+_PAGE_BYTES: Final = 4_000_000
 
 
 class SealedColumn(NamedTuple):
@@ -36,11 +38,16 @@ class SealedColumn(NamedTuple):
 
     @property
     def sql(self) -> str:
-        """The statement that reads a page of values: of organization $1, after the key $2, at most $3."""
+        """
+        The statement that reads a page of values: of organization $1, after the key $2, at most $3, and not more than
+        about $4 bytes unless it is one.
+        """
         return (
-            f"SELECT ({self.key})::text AS key, {self.row} AS row, t.{self.column} AS sealed FROM {self.table} AS t "
+            "SELECT p.key::text AS key, p.row, p.sealed FROM ("
+            "SELECT v.*, sum(octet_length(v.sealed)) OVER (ORDER BY v.key) - octet_length(v.sealed) AS before FROM ("
+            f"SELECT {self.key} AS key, {self.row} AS row, t.{self.column} AS sealed FROM {self.table} AS t "
             f"WHERE t.organization_id = $1 AND t.{self.column} IS NOT NULL AND {self.key} > $2::{self.key_type} "
-            f"ORDER BY {self.key} LIMIT $3"
+            f"ORDER BY {self.key} LIMIT $3) AS v) AS p WHERE p.before < $4 ORDER BY p.key"
         )
 
 
@@ -65,9 +72,11 @@ SEALED: Final = (
 class SealedValues(Resource):
     """What of an organization is sealed."""
 
-    async def pages(self, column: SealedColumn) -> AsyncGenerator[list[Record], None]:
-        """Yield what stands in *column*: rows of `SealedColumn.sql`, some hundred at a time."""
-        after: Any = column.first
-        while rows := await self._fetch(column.sql, after, _PAGE_ROWS):
-            yield rows
-            after = rows[-1]["key"]
+    async def values(self, column: SealedColumn) -> AsyncGenerator[Record, None]:
+        """Yield what stands in *column*, rows of `SealedColumn.sql`, in bounded memory and with room for others."""
+        after, breath = column.first, Breath()
+        while page := await self._fetch(column.sql, after, _PAGE_ROWS, _PAGE_BYTES):
+            for value in page:
+                yield value
+                await breath.take()
+            after = page[-1]["key"]

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
+from agentdb.client.encryption.seals import Seals
 from agentdb.client.execution.sealing import resealed_execution, resealed_step
 from agentdb.client.flow import Breath
 from agentdb.client.memory.sealing import resealed
 from agentdb.client.queries import Bound, load_queries, write_out
 from agentdb.client.resource import Resource
-from agentdb.client.sealing import Seals
 from agentdb.client.tool.sealing import resealed_tool, resealed_version
 from agentdb.errors import ConfigurationError, ConflictError, EncryptionError
 from agentdb.ids import NIL_UUID
@@ -205,8 +205,7 @@ def _tables(seals: Seals, settings: Settings, *, with_plain: bool) -> list[_Tabl
     """Return how each table is gone through; plain rows are sealed where the settings say so."""
 
     def memory(record: Record) -> _Row:
-        assert seals.ring is not None
-        return record["id"], record["version"], *resealed(record, seals.ring, seals.organization_id)
+        return record["id"], record["version"], *resealed(record, seals)
 
     def execution(record: Record) -> _Row:
         return record["id"], record["version"], *resealed_execution(record, seals)
@@ -249,7 +248,9 @@ async def _sealed(batch: Sequence[Record], table: _Table) -> tuple[list[_Row], l
         except EncryptionError as error:
             errors.append(str(error))
         except (ValueError, RecursionError):  # plain, and not by agentdb
-            errors.append(f"{table.name} of {table.cursor(record)[0]}: its JSON is too deep, or holds too long a number.")
+            errors.append(
+                f"{table.name} of {table.cursor(record)[0]}: its JSON is too deep, or holds too long a number."
+            )
         await breath.take()
     return rows, errors
 
@@ -266,7 +267,7 @@ def _planned(in_use: _KeysInUse, ring: KeyRing) -> Counter[str]:
 def _without_key(in_use: _KeysInUse, ring: KeyRing) -> tuple[int, list[str]]:
     """Return how many rows have no key in the ring, and what they are."""
     missing = {place: count for place, count in in_use.items() if place[1] not in ring.ids}
-    named = [f"{count:,} rows of {name}: the key {key_id!r} is missing." for (name, key_id), count in missing.items()]
+    named = [f"{name}: the key {key_id!r} is missing (rows: {count:,})." for (name, key_id), count in missing.items()]
     return sum(missing.values()), named[:_MOST_NAMED]
 
 
