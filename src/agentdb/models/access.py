@@ -51,7 +51,7 @@ class Audit(Row):
     Attributes:
         entries: How many chained entries there are.
         unchained: How many have no place in the chain yet, because somebody else is giving it to them, or because the
-            audit was in a transaction. Nobody would notice if one of these were deleted. What came later is not counted.
+            audit was in a transaction. Nobody would notice if one of these were deleted. Later ones do not count.
         head_position: The place of the last one; 0 when there is none.
         head: Where the chain ends, "POSITION:HEX". Kept somewhere else, it shows later that nothing before was changed
             since, not even by somebody who recomputed the whole chain.
