@@ -45,7 +45,7 @@ async def found(client: PrismaAgentClient, vector: list[float], agent: str = "sc
 async def sent(client: PrismaAgentClient, words: str | None, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list[str]]:
     """Return the statement that a search sends, and its arguments as literals."""
     statements: list[tuple[str, Sequence[object]]] = []
-    fetch = client.driver.fetch
+    fetch = client.inner_driver.fetch
 
     class Listening:
         async def fetch(self, sql: str, arguments: Sequence[object] = ()) -> Any:
@@ -53,7 +53,7 @@ async def sent(client: PrismaAgentClient, words: str | None, monkeypatch: pytest
             return await fetch(sql, arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(PrismaAgentClient, "driver", Listening())
+        patch.setattr(PrismaAgentClient, "inner_driver", Listening())
         await found(client, [1.0] * 8, query=words, weights=None)
     ((sql, arguments),) = statements
     return sql, [_literal(argument) for argument in arguments]

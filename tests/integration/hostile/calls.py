@@ -103,7 +103,7 @@ class Call:
     reads_back: Callable[[PrismaAgentClient, Any], Any] | None = None
     run: Callable[..., Any] | None = None
     at_most: int | None = None
-    names_at_most: int | None = 2_000
+    names_at_most: int | None = 1_000
 
     @property
     def arguments(self) -> set[str]:
@@ -291,7 +291,7 @@ _RESOURCES: Final[Mapping[str, Call]] = {
     "agents.heartbeat": Call({"agent_id": AGENT}),
     "agents.deactivate": Call({"agent_id": AGENT}),
     "agents.delete": Call({"agent_id": AGENT}),
-    "memories.store": _entry("entry", "", at_most=3_000),
+    "memories.store": _entry("entry", "", at_most=1_500),
     "memories.store_many": _entry("entries", "many"),
     "memories.get": Call({"memory_id": ID}),
     "memories.history": Call({"memory_id": ID}),
@@ -300,7 +300,7 @@ _RESOURCES: Final[Mapping[str, Call]] = {
         {"memory_id": ID, **{name: ENTRY[name] for name in ("content", "metadata", "memory_type")}, **ENTRY_CHOICES},
         {"memory_id": None},
         spends=("memory_ids", "memory_id"),
-        at_most=3_000,  # four round trips each
+        at_most=1_500,  # four round trips each
     ),
     "memories.supersede": Call(
         {
@@ -316,7 +316,7 @@ _RESOURCES: Final[Mapping[str, Call]] = {
         (MemoryEntry,),
         spends=("memory_ids", "memory_id"),
         reads_back=_memory,
-        at_most=3_000,  # four round trips each
+        at_most=1_500,  # four round trips each
     ),
     "memories.list": Call(SCOPE, {"agent_id": "reader"}, at_most=3_000),
     "memories.count": Call(SCOPE, {"agent_id": "reader"}),
@@ -386,6 +386,7 @@ _RESOURCES: Final[Mapping[str, Call]] = {
         {"execution_id": ID, "error": ERROR, **END},
         {"execution_id": None, "error": "fine", **USAGE},
         spends=("failing_ids", "execution_id"),
+        at_most=3_000,
     ),
     "executions.log": Call(
         {
@@ -396,6 +397,7 @@ _RESOURCES: Final[Mapping[str, Call]] = {
         },
         {"execution_id": None, "message": "fine"},
         spends=("execution_ids", "execution_id"),
+        at_most=3_000,
     ),
     "executions.track": Call(
         {**START, "idempotency_key": key("track")}, {"agent_id": "scout", "task": 1}, run=_tracked, at_most=1_000
@@ -450,11 +452,11 @@ _RESOURCES: Final[Mapping[str, Call]] = {
         {"pattern_id": ID, "execution_id": ID, "idempotency_key": key("")},
         {"pattern_id": None, "success": True},
         spends=("pattern_ids", "pattern_id"),
-        at_most=3_000,
+        at_most=1_500,
     ),
     "patterns.get": Call({"pattern_id": ID}),
     "patterns.history": Call({"pattern_id": ID}),
-    "patterns.list": Call({"agent_id": AGENT, "pattern_type": SHORT}, {"agent_id": "reader"}),
+    "patterns.list": Call({"agent_id": AGENT, "pattern_type": SHORT}, {"agent_id": "reader"}, at_most=3_000),
     "patterns.choose": Call(
         {"agent_id": AGENT, "pattern_type": replace(SHORT, names_a_row=True)},
         {"agent_id": "reader", "pattern_type": "prompt"},
@@ -463,22 +465,24 @@ _RESOURCES: Final[Mapping[str, Call]] = {
         {"pattern_id": ID, "reason": REASON},
         {"pattern_id": None, "min_trials": 0, "min_confidence": 0},
         spends=("pattern_ids", "pattern_id"),
-        at_most=3_000,
+        at_most=1_500,
     ),
     "patterns.quarantine": Call(
         {"pattern_id": ID, "reason": replace(REASON, at_least=1)},
         {"pattern_id": None, "reason": "fine"},
         spends=("pattern_ids", "pattern_id"),
-        at_most=3_000,
+        at_most=1_500,
     ),
     "patterns.retire": Call(
-        {"pattern_id": ID, "reason": REASON}, {"pattern_id": None}, spends=("pattern_ids", "pattern_id"), at_most=3_000
+        {"pattern_id": ID, "reason": REASON}, {"pattern_id": None}, spends=("pattern_ids", "pattern_id"), at_most=1_500
     ),
     "patterns.revert": Call(
-        {"pattern_id": ID, "reason": REASON}, {"pattern_id": None}, spends=("pattern_ids", "pattern_id"), at_most=3_000
+        {"pattern_id": ID, "reason": REASON}, {"pattern_id": None}, spends=("pattern_ids", "pattern_id"), at_most=1_500
     ),
     "patterns.review": Call(
-        {"agent_id": AGENT, "pattern_type": SHORT, "reason": replace(REASON, at_least=1)}, {"agent_id": "nobody"}
+        {"agent_id": AGENT, "pattern_type": SHORT, "reason": replace(REASON, at_least=1)},
+        {"agent_id": "nobody"},
+        at_most=3_000,
     ),
     "patterns.recognize": Call({"agent_id": AGENT}, {"record": False}, at_most=1_000),
     "access_log.list": Call({"agent_id": AGENT, "user": ROW, "operation": ROW}),

@@ -14,9 +14,6 @@ from tests.conftest import Database
 from tests.integration.hostile.calls import World
 from tests.integration.hostile.witness import OTHERS, superuser
 
-ROWS = 10_000
-"""How many rows there are of what calls use up."""
-
 _EXECUTIONS = """
 INSERT INTO agent_executions (organization_id, id, agent_id, task, status, heartbeat_at)
 SELECT 'acme', unnest($1::uuid[]), 'scout', '1', 'running', now() + interval '1 hour'
@@ -47,8 +44,8 @@ async def client(database: Database, others: None) -> PrismaAgentClient:
     return PrismaAgentClient(database.url + "&connection_limit=4", "acme")
 
 
-async def make_world(client: PrismaAgentClient, database: Database, *, rows: int = ROWS) -> World:
-    """Return what calls find: an agent, a tool, and many rows of what calls use up."""
+async def make_world(client: PrismaAgentClient, database: Database, *, rows: int) -> World:
+    """Return what calls find: an agent, a tool, and so many rows of each kind that calls use up."""
     await _settle(client)
     for name in ("reader", "idle"):
         await client.agents.register(AgentConfig(name=name, category="SUPPORT", id=name))

@@ -123,7 +123,8 @@ async def test_hostile_text_is_kept_or_refused(
     """
     calls = {method: call for method, call in CALLS.items() if method.startswith(f"{resource}.")}
     async with unharmed(database, log) as connection, client:
-        world = await make_world(client, database)
+        spent = [call.at_most or len(hostile_strings()) for call in calls.values() if call.spends]
+        world = await make_world(client, database, rows=max(spent, default=1))
         before = await checksums(connection)
         problems = [problem for method, call in calls.items() for problem in await _find_nothing(world, method, call)]
         await client.gathering.journal.flush()
