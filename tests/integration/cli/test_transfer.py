@@ -252,6 +252,7 @@ def test_ctrl_c_leaves_no_half_file(filled: Database, tmp_path: Path) -> None:
 def test_ctrl_c_imports_nothing(filled: Database, agentdb: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """Though the import waits for more lines on stdin."""
     lines = agentdb("export").out.split("\n")
+    wait_until(lambda: not asyncio.run(is_in_transaction(filled)))  # the export's session may still be ending
     monkeypatch.setenv("ORGANIZATION_ID", "other")
     running = subprocess.Popen([*COMMAND, "import", "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert running.stdin
