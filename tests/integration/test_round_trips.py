@@ -48,7 +48,7 @@ OPERATIONS: dict[str, Operation] = {
     "memories.search with a filter": lambda client, agent, _, number: client.memories.search(
         agent, where={"number": number}
     ),
-    "memories.forget": lambda client, *_: client.memories.forget({"number": -7}),
+    "memories.forget": lambda client, *_: client.memories.forget(agent_id="nobody"),
     "metrics.record": lambda client, agent, _, number: client.metrics.record(agent, "accuracy", number, "percentage"),
     "metrics.record_many": lambda client, agent, _, number: client.metrics.record_many(
         [MetricPoint(agent_id=agent, name="accuracy", value=number + i) for i in range(10)]
