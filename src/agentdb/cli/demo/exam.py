@@ -16,7 +16,7 @@ __all__ = ["PROMPTS", "Exam", "Examiner", "Outcome"]
 
 PROMPTS: Final = {
     "plain": "{question}",
-    "polite": "Dear librarian, could you please be so kind and tell me which function, class or module of the "
+    "courteous": "Dear librarian, could you please be so kind and tell me which function, class or module of the "
     "Python standard library, among all that you have read, I should import and call when my program has to do this: "
     "{question}",
     "brief": "{beginning}",
