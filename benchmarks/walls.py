@@ -35,7 +35,7 @@ async def measure_walls(database: Database, *, rounds: int, tell: Callable[[str]
             for case in (
                 *_cases(database, bound, bare, "walls"),
                 *_cases(database, bound, bare, "walls and log", is_heard=True, bar=_MOST),
-                *_cases(database, tabled, bare, "walls, log in the database", is_heard=True),
+                *_cases(database, tabled, bare, "walls, log in the database", is_heard=True, bar=_MOST),
             ):
                 tell(case.name)
                 measured.append(await compare(case, rounds=rounds))

@@ -6,14 +6,15 @@ import time
 from asyncio import sleep
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from agentdb.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from agentdb.client.memory.lines import LineReader
     from agentdb.postgres.driver import Driver
 
-__all__ = ["Breath", "begin_one_moment", "each_line"]
+__all__ = ["Breath", "begin_one_moment", "each_line", "first_values"]
 
 _BREATH_SECONDS: Final = 0.004
 
@@ -67,3 +68,13 @@ async def each_line(lines: object) -> AsyncGenerator[object, None]:
             yield line
     else:
         raise InvalidInputError("lines", f"expected lines of text, got {type(lines).__name__}.")
+
+
+async def first_values(reader: LineReader, source: AsyncGenerator[object, None]) -> dict[str, Any]:
+    """Return what the header of an export holds; InvalidInputError when there is none."""
+    async for line in source:
+        values = reader.read(line)
+        if values is not None:
+            return values
+    reader.end()
+    raise AssertionError("an end without a header is refused")

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from agentdb.client.archive.arrivals import ArchiveArrivals
-from agentdb.client.archive.rows import ARCHIVE, BY_TABLE, Header, Line, header_of, header_values, line_of, line_values
+from agentdb.client.archive.rows import ARCHIVE, BY_TABLE, Line, header_of, header_values, line_of, line_values
 from agentdb.client.archive.sealing import Row, Sealing
 from agentdb.client.archive.tables import MEMORIES_TABLE, MOVED, Moved, moved_columns, page_sql
 from agentdb.client.catalogue import columns_of
 from agentdb.client.encryption.seals import seals_of
 from agentdb.client.encryption.values import SEALED
-from agentdb.client.flow import Breath, begin_one_moment, each_line
+from agentdb.client.flow import Breath, begin_one_moment, each_line, first_values
 from agentdb.client.memories import SealedAs
 from agentdb.client.memory.lines import MEMORIES, LineReader, LineWriter
 from agentdb.client.queries import load_queries
@@ -218,7 +218,7 @@ class Archive(Resource):
         self, source: AsyncGenerator[object, None], target: str | None, progress: Tally | None
     ) -> Restored:
         reader = LineReader(ARCHIVE)
-        header = await _header(reader, source)
+        header = header_of(await first_values(reader, source), reader.place)
         if target is not None and header.agent_id is None:
             raise InvalidInputError("agent_id", "takes the export of one agent; this is one of an organization.")
         async with self._client.transaction() as transaction:
@@ -255,15 +255,6 @@ def _is_of_memories(read: Sequence[object]) -> bool:
     except (TypeError, ValueError, RecursionError):
         return False
     return isinstance(values, dict) and values.get("format") == MEMORIES.format
-
-
-async def _header(reader: LineReader, source: AsyncGenerator[object, None]) -> Header:
-    async for line in source:
-        values = reader.read(line)
-        if values is not None:
-            return header_of(values, reader.place)
-    reader.end()
-    raise AssertionError("an end without a header is refused")
 
 
 async def _batches(

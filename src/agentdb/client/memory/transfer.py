@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from agentdb.client.flow import Breath, begin_one_moment, each_line
+from agentdb.client.flow import Breath, begin_one_moment, each_line, first_values
 from agentdb.client.memory.arrivals import Arrivals, MemoryArrivals
 from agentdb.client.memory.lines import LineReader, LineWriter
 from agentdb.client.memory.sealing import open_memory
@@ -27,7 +27,7 @@ from agentdb.ids import NIL_UUID
 from agentdb.validation import check_text
 
 if TYPE_CHECKING:
-    from agentdb.models import AgentConfig
+    pass
 
 __all__ = ["Imported", "MemoryTransfer", "SealedAs"]
 
@@ -169,7 +169,7 @@ class MemoryTransfer(MemoryArrivals):
         target = None if agent_id is None else check_text(agent_id, "agent_id")
         reader = LineReader()
         async with aclosing(each_line(lines)) as source:
-            agents = await _agents(reader, source)
+            agents = agents_in(await first_values(reader, source), reader.place)
             async with self._client.transaction() as transaction:
                 memories = transaction.memories
                 await memories._await_agents(agents, target)
@@ -184,15 +184,6 @@ class MemoryTransfer(MemoryArrivals):
                             progress(arrivals.memories + arrivals.known)
                 await memories._end_arrivals()
         return Imported(arrivals.memories, arrivals.known)
-
-
-async def _agents(reader: LineReader, source: AsyncIterator[object]) -> list[AgentConfig]:
-    async for line in source:
-        header = reader.read(line)
-        if header is not None:
-            return agents_in(header, reader.place)
-    reader.end()
-    raise AssertionError("an end without a header is refused")
 
 
 async def _batches(
