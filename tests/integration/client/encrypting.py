@@ -9,7 +9,7 @@ import asyncpg
 from agentdb import PrismaAgentClient, Settings
 from agentdb.client.database import TABLES
 
-__all__ = ["KEYS", "POLICY", "corpus", "keyed"]
+__all__ = ["KEYS", "POLICY", "corpus", "keyed", "sealed_by"]
 
 KEYS = {"k1": b"1" * 32, "k2": b"2" * 32, "k3": b"3" * 32}
 POLICY = frozenset({"executions", "tools"})
@@ -24,6 +24,11 @@ def keyed(url: str, *keys: str, policy: frozenset[str] = POLICY, **settings: Any
             organization_id="acme", database_url=url, encryption_keys=ring, encrypt=encrypt, **settings
         )
     )  # fmt: skip
+
+
+def sealed_by(key_id: str) -> str:
+    """What every value that this key has sealed begins with, in hex: no ciphertext has it by chance."""
+    return (bytes([1, len(key_id)]) + key_id.encode()).hex()
 
 
 async def corpus(superuser_url: str, bytea_output: str = "escape") -> str:

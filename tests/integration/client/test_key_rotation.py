@@ -14,7 +14,7 @@ import pytest
 from agentdb import Agent, AgentConfig, ConfigurationError, EncryptionError, MemoryEntry, PrismaAgentClient
 from agentdb.client.encryption import rotation
 from agentdb.client.memory.rows import identity
-from tests.integration.client.encrypting import KEYS, corpus, keyed
+from tests.integration.client.encrypting import KEYS, corpus, keyed, sealed_by
 
 pytestmark = pytest.mark.postgres
 
@@ -61,7 +61,7 @@ async def test_the_old_key_can_be_removed(
 
     async with keyed(database_url, "k2", "k1") as both:
         planned = await both.rotate_keys(dry_run=True)
-        assert "k1" in await corpus(superuser_url)
+        assert sealed_by("k1") in await corpus(superuser_url, "hex")
         done = await both.rotate_keys(batch_size=2, progress=lambda *step: steps.append(step))
         again = await both.rotate_keys()
 
@@ -71,7 +71,7 @@ async def test_the_old_key_can_be_removed(
     assert (done.rows, done.failed, done.in_use, done.is_complete) == (rows, 0, {"k2": total}, True)
     assert (steps[0], steps[-1]) == ((2, total), (total, total))
     assert (sum(again.rows.values()), again.is_complete) == (0, True)
-    assert "k1" not in await corpus(superuser_url)
+    assert sealed_by("k1") not in await corpus(superuser_url, "hex")
     async with keyed(database_url, "k2") as after:
         executions, trails, (plain, *sealed), versions = await read(after, agent.id)
         assert plain[1] == "plain"
