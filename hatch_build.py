@@ -61,11 +61,12 @@ class PrismaBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # its para
             ensure_generated()
         except BuildError as error:
             self.app.abort(f"error: {error}")
-        # An editable installation reads both from the checkout, so that a new migration is there at once.
+        # An editable installation reads them from the checkout (shipped.py), so that a new migration is there at once.
         if self.target_name == "wheel" and version != "editable":
             build_data["force_include"] |= {
                 str(PRISMA / "schema.prisma"): "agentdb/_prisma/schema.prisma",
                 str(PRISMA / "migrations"): "agentdb/_prisma/migrations",
+                str(ROOT / ".env.example"): "agentdb/_project/env.example",
             }
 
 
@@ -115,6 +116,7 @@ def generate() -> None:
         client = run_generator(workspace)
         for cache in list(client.rglob("__pycache__")):
             shutil.rmtree(cache)
+        remove_command_line(client)
         remove_machine_paths(client, workspace)
         shutil.copyfile(COMPILER, client / "query_compiler.wasm")
         (client / STAMP.name).write_text(inputs_digest())
@@ -155,6 +157,12 @@ def run_generator(workspace: Path) -> Path:
     cli = NODE_MODULES / "prisma" / "build" / "index.js"
     run([find_tool("node"), str(cli), "generate", "--schema", str(schema)], cwd=workspace, env=environment)
     return workspace / "src" / "agentdb" / "prisma_client"
+
+
+def remove_command_line(client: Path) -> None:
+    """Take out the generator's own command line, which comes with its runtime and which nobody runs in a client."""
+    shutil.rmtree(client / "cli")
+    (client / "__main__.py").unlink()
 
 
 def remove_machine_paths(client: Path, workspace: Path) -> None:

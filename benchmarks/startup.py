@@ -5,7 +5,12 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
+import time
+from typing import Any
 
+import typer
+
+from agentdb.cli.app import app
 from benchmarks.harness import Measurement
 
 __all__ = ["measure_startup"]
@@ -24,6 +29,8 @@ client = with_engine(Prisma)(driver=Pool(ConnectionOptions()).driver())
 """
 _ENGINE = "asyncio.run(client.connect())"
 
+_HELP_BAR_MS = 500.0
+
 _CASES = (
     ("import agentdb", "", _IMPORT, 700.0),
     ("import agentdb, every public name", "", _NAMES, 700.0),
@@ -38,7 +45,29 @@ def measure_startup(*, times: int) -> list[Measurement]:
     for name, before, code, bar in _CASES:
         _run(before, code)  # fills the caches of Python and of the compiler
         measured.append(Measurement(name, statistics.median(_run(before, code) for _ in range(times)), bar))
+    slowest = max((_help_time(command, min(times, 3)), command) for command in _commands())
+    measured.append(Measurement(f"agentdb {slowest[1]} --help, the slowest", slowest[0], _HELP_BAR_MS))
     return measured
+
+
+def _commands() -> list[str]:
+    """Return every command and subcommand, and the empty one."""
+    root: Any = typer.main.get_command(app)
+    names = [""]
+    for name, command in root.commands.items():
+        names += [name, *(f"{name} {below}" for below in getattr(command, "commands", {}))]
+    return names
+
+
+def _help_time(command: str, times: int) -> float:
+    """Return the median of the milliseconds from the start of a process that prints help to its end."""
+    arguments = [sys.executable, "-m", "agentdb.cli", *command.split(), "--help"]
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        subprocess.run(arguments, check=True, capture_output=True)
+        taken.append((time.perf_counter() - start) * 1000)
+    return statistics.median(taken)
 
 
 def _run(before: str, code: str) -> float:

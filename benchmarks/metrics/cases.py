@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from agentdb import PrismaAgentClient
 from agentdb.ids import uuid7_text
@@ -120,7 +120,14 @@ def _gathered(measured: Measurement) -> list[Measurement]:
 
 
 def _series(
-    name: str, database: Database, agent: str, hours: int, bucket: str, *, bar: float | None = None, **options: Any
+    name: str,
+    database: Database,
+    agent: str,
+    hours: int,
+    bucket: Literal["1h", "1d"],
+    *,
+    bar: float | None = None,
+    **options: Any,
 ) -> Case:
     client, raw = database.client, database.raw
     unit = {"1h": "hour", "1d": "day"}[bucket]

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from agentdb.errors import ConfigurationError, InvalidInputError
 
-__all__ = ["EMBEDDED_ORGANIZATION", "Settings", "check_encryption", "check_organization_id"]
+__all__ = ["EMBEDDED_ORGANIZATION", "Settings", "check_encryption", "check_organization_id", "find_sources"]
 
 EMBEDDED_ORGANIZATION = "local"
 """The organization of the embedded server when none is named."""
@@ -38,59 +38,57 @@ T = TypeVar("T", int, float)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """
-    What a client needs to know before it connects.
-
-    Attributes:
-        organization_id: The organization that the client is bound to.
-        database_url: Where the database is, in Prisma's dialect; None: the embedded server.
-        migration_url: Where `agentdb migrate` and `agentdb index` connect, as the tables' owner; None: *database_url*.
-        data_dir: Where the embedded server keeps its data; None: the user's data directory.
-        require_rls: Refuse to connect where row-level security does not keep organizations apart: it does not bind the
-            role, or is off on a table.
-        require_tls: Refuse a connection that is not encrypted, except by a Unix socket.
-        encryption_keys: 32 bytes by key id, the newest first; it encrypts sensitive memories.
-        encrypt: What else it encrypts: "executions" (tasks, results, errors, steps), "tools" (parameters).
-        embed_sensitive: Give encrypted memories an embedding, which tells of what they say, and show the embedder what
-            they say.
-        require_encryption: Refuse to store a sensitive memory where there is no key.
-        access_log: Keep the access log in the database too.
-        pool_size: Most connections of a pool; None: the URL's `connection_limit`, else the pool's default.
-        pool_timeout_seconds: Longest wait for a free connection; None: the URL's `pool_timeout`, else the default.
-        embed_batch_size: Most texts of one call to the embedder.
-        embed_timeout_seconds: Longest wait for one such call.
-        embed_attempts: How often a call to the embedder is tried.
-        flush_seconds: How long recalls, steps of executions and buffered metrics gather before they are written: what a
-            process that is killed may lose.
-        heartbeat_seconds: How often a process says which executions it is running.
-        abandoned_after_seconds: How long an execution may go without a heartbeat before it counts as abandoned.
-        max_payload_bytes: The largest task, result or step that an execution keeps whole, as JSON; more is cut, and
-            marked.
-        strict_recording: Raise when a task's end cannot be recorded; else that is logged and counted.
-    """
+    """What a client needs to know before it connects."""
 
     organization_id: str
+    """The organization that the client is bound to."""
     # A URL holds a password, so repr leaves it out.
     database_url: str | None = field(default=None, repr=False)
+    """Where the database is, in Prisma's dialect; None: the embedded server."""
     migration_url: str | None = field(default=None, repr=False)
+    """Where `agentdb migrate` and `agentdb index` connect, as the tables' owner; None: *database_url*."""
     data_dir: Path | None = None
+    """Where the embedded server keeps its data; None: the user's data directory."""
     require_rls: bool = False
+    """
+    Refuse to connect where row-level security does not keep organizations apart: it does not bind the role, or is off
+    on a table.
+    """
     require_tls: bool = False
+    """Refuse a connection that is not encrypted, except by a Unix socket."""
     encryption_keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """32 bytes by key id, the newest first; it encrypts sensitive memories."""
     encrypt: frozenset[str] = frozenset()
+    """What else it encrypts: "executions" (tasks, results, errors, steps), "tools" (parameters)."""
     embed_sensitive: bool = False
+    """Give encrypted memories an embedding, which tells of what they say, and show the embedder what they say."""
     require_encryption: bool = False
+    """Refuse to store a sensitive memory where there is no key."""
     access_log: bool = False
+    """Keep the access log in the database too."""
     pool_size: int | None = None
+    """Most connections of a pool; None: the URL's `connection_limit`, else the pool's default."""
     pool_timeout_seconds: float | None = None
+    """Longest wait for a free connection; None: the URL's `pool_timeout`, else the default."""
     embed_batch_size: int = _EMBED_BATCH_SIZE
+    """Most texts of one call to the embedder."""
     embed_timeout_seconds: float = _EMBED_TIMEOUT_SECONDS
+    """Longest wait for one such call."""
     embed_attempts: int = _EMBED_ATTEMPTS
+    """How often a call to the embedder is tried."""
     flush_seconds: float = _FLUSH_SECONDS
+    """
+    How long recalls, steps of executions and buffered metrics gather before they are written: what a process that is
+    killed may lose.
+    """
     heartbeat_seconds: float = _HEARTBEAT_SECONDS
+    """How often a process says which executions it is running."""
     abandoned_after_seconds: float = _ABANDONED_AFTER_SECONDS
+    """How long an execution may go without a heartbeat before it counts as abandoned."""
     max_payload_bytes: int = _MAX_PAYLOAD_BYTES
+    """The largest task, result or step that an execution keeps whole, as JSON; more is cut, and marked."""
     strict_recording: bool = False
+    """Raise when a task's end cannot be recorded; else that is logged and counted."""
 
     @property
     def is_embedded(self) -> bool:
@@ -154,6 +152,29 @@ class Settings:
             max_payload_bytes=variables.number("AGENTDB_MAX_PAYLOAD_BYTES", int, at_least=1024) or _MAX_PAYLOAD_BYTES,
             strict_recording=variables.flag("AGENTDB_STRICT_RECORDING"),
         )
+
+
+def find_sources(*, environment: Mapping[str, str] | None = None, directory: Path | None = None) -> dict[str, str]:
+    """
+    Return where each variable that concerns agentdb is set, "environment" or ".env", by its name; none of their values.
+
+    Args:
+        environment: The variables; None: those of the process.
+        directory: Where `.env` is looked for; None: the working directory.
+
+    Raises:
+        ConfigurationError: There is a `.env` that cannot be read.
+    """
+    read = {
+        ".env": _read_dotenv((directory or Path.cwd()) / ".env"),
+        "environment": os.environ if environment is None else environment,
+    }
+    return {
+        name: source
+        for source, variables in read.items()
+        for name, value in variables.items()
+        if value and (name in ("DATABASE_URL", "ORGANIZATION_ID") or name.startswith("AGENTDB_"))
+    }
 
 
 def check_encryption(settings: Settings) -> None:

@@ -1,7 +1,5 @@
 """
-Every error that agentdb raises on purpose, as one tree.
-
-::
+Every error that agentdb raises on purpose, as one tree:
 
     AgentDBError
     ├── ConfigurationError                  variable, reason
@@ -138,13 +136,12 @@ class AgentDBError(Exception):
 
 
 class ConfigurationError(AgentDBError):
-    """
-    A setting is missing or wrong.
+    """A setting is missing or wrong."""
 
-    Attributes:
-        variable: The environment variable, URL parameter or argument at fault; empty when it is none of them.
-        reason: What is wrong with it and what to do.
-    """
+    variable: str
+    """The environment variable, URL parameter or argument at fault; empty when it is none of them."""
+    reason: str
+    """What is wrong with it and what to do."""
 
     def __init__(self, variable: str, reason: str) -> None:
         super().__init__(f"{variable}: {reason}" if variable else reason)
@@ -160,13 +157,12 @@ class NotConnectedError(AgentDBError):
 
 
 class NotFoundError(AgentDBError):
-    """
-    There is no such row in this organization.
+    """There is no such row in this organization."""
 
-    Attributes:
-        entity: What was looked for, for example "agent".
-        id: The id or name it was looked for by.
-    """
+    entity: str
+    """What was looked for, for example "agent"."""
+    id: str
+    """The id or name it was looked for by."""
 
     def __init__(self, entity: str, id: str, message: str | None = None) -> None:
         super().__init__(message or f"No {entity} {_shorten(str(id))!r} in this organization.")
@@ -178,12 +174,10 @@ class NotFoundError(AgentDBError):
 
 
 class ConflictError(AgentDBError):
-    """
-    The row collides with one that is already there.
+    """The row collides with one that is already there."""
 
-    Attributes:
-        constraint: The unique key that refused the row; None when it is not known.
-    """
+    constraint: str | None
+    """The unique key that refused the row; None when it is not known."""
 
     def __init__(self, message: str | None = None, *, constraint: str | None = None) -> None:
         super().__init__(message)
@@ -191,15 +185,16 @@ class ConflictError(AgentDBError):
 
 
 class InsufficientEvidenceError(ConflictError):
-    """
-    A pattern has not proven itself enough for what was asked.
+    """A pattern has not proven itself enough for what was asked."""
 
-    Attributes:
-        trials: How often it was tried.
-        confidence: How confident that makes it, in [0, 1].
-        min_trials: How often it has to be tried.
-        min_confidence: How confident it has to be.
-    """
+    trials: float
+    """How often it was tried."""
+    confidence: float
+    """How confident that makes it, in [0, 1]."""
+    min_trials: float
+    """How often it has to be tried."""
+    min_confidence: float
+    """How confident it has to be."""
 
     def __init__(
         self,
@@ -222,13 +217,12 @@ class InsufficientEvidenceError(ConflictError):
 
 
 class InvalidInputError(AgentDBError, ValueError):
-    """
-    A value was refused before anything was written.
+    """A value was refused before anything was written."""
 
-    Attributes:
-        field: The field or argument at fault.
-        reason: What is wrong with it and what would be right.
-    """
+    field: str
+    """The field or argument at fault."""
+    reason: str
+    """What is wrong with it and what would be right."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {_shorten(reason, 600)}")
@@ -240,13 +234,12 @@ class InvalidInputError(AgentDBError, ValueError):
 
 
 class DimensionMismatchError(InvalidInputError):
-    """
-    A vector has another length than its column or embedder.
+    """A vector has another length than its column or embedder."""
 
-    Attributes:
-        expected: The length that is wanted.
-        actual: The length that was given.
-    """
+    expected: int
+    """The length that is wanted."""
+    actual: int
+    """The length that was given."""
 
     def __init__(self, expected: int, actual: int, field: str = "embedding") -> None:
         super().__init__(field, f"expected {expected} dimensions, got {actual}.")
@@ -268,18 +261,22 @@ class ForeignOrganizationError(InvalidInputError):
 
 
 class DatabaseError(AgentDBError):
-    """
-    PostgreSQL refused a statement.
+    """PostgreSQL refused a statement."""
 
-    Attributes:
-        sqlstate: The five-character SQLSTATE; None when the error did not come from the server.
-        detail: The server's DETAIL line; may quote values.
-        hint: The server's HINT line.
-        constraint: The constraint that was violated.
-        table: The table the error is about.
-        column: The column the error is about.
-        is_transient: True when the same work may succeed if it is tried again.
-    """
+    sqlstate: str | None
+    """The five-character SQLSTATE; None when the error did not come from the server."""
+    detail: str | None
+    """The server's DETAIL line; may quote values."""
+    hint: str | None
+    """The server's HINT line."""
+    constraint: str | None
+    """The constraint that was violated."""
+    table: str | None
+    """The table the error is about."""
+    column: str | None
+    """The column the error is about."""
+    is_transient: bool
+    """True when the same work may succeed if it is tried again."""
 
     def __init__(
         self,
@@ -304,12 +301,10 @@ class DatabaseError(AgentDBError):
 
 
 class InvalidArgumentError(DatabaseError):
-    """
-    An argument does not fit its parameter; the statement was never sent.
+    """An argument does not fit its parameter; the statement was never sent."""
 
-    Attributes:
-        argument: The number of the parameter, from 1; None when it is not known.
-    """
+    argument: int | None
+    """The number of the parameter, from 1; None when it is not known."""
 
     def __init__(
         self, message: str | None = None, *, argument: int | None = None, sqlstate: str | None = "22000"
@@ -323,16 +318,18 @@ class ConnectionFailedError(DatabaseError):
 
 
 class PoolTimeoutError(DatabaseError):
-    """
-    No database connection became free in time.
+    """No database connection became free in time."""
 
-    Attributes:
-        waited_seconds: How long this call waited.
-        size: Connections the pool may have (connection_limit).
-        in_use: Connections that were leased when the wait ended.
-        waiting: Callers that were still waiting.
-        oldest_lease_seconds: How long the oldest lease has been held; None when there is none.
-    """
+    waited_seconds: float
+    """How long this call waited."""
+    size: int
+    """Connections the pool may have (connection_limit)."""
+    in_use: int
+    """Connections that were leased when the wait ended."""
+    waiting: int
+    """Callers that were still waiting."""
+    oldest_lease_seconds: float | None
+    """How long the oldest lease has been held; None when there is none."""
 
     def __init__(
         self,
@@ -392,15 +389,16 @@ class CommitUnknownError(DatabaseError):
 
 
 class EmbeddingError(AgentDBError):
-    """
-    Texts could not be turned into vectors.
+    """Texts could not be turned into vectors."""
 
-    Attributes:
-        model: The model that was asked; empty when it is not known.
-        attempts: How often it was asked.
-        is_transient: True when the same texts may succeed if they are tried again.
-        retry_after_seconds: How long the embedder asks to be left alone; None when it does not say.
-    """
+    model: str
+    """The model that was asked; empty when it is not known."""
+    attempts: int
+    """How often it was asked."""
+    is_transient: bool
+    """True when the same texts may succeed if they are tried again."""
+    retry_after_seconds: float | None
+    """How long the embedder asks to be left alone; None when it does not say."""
 
     def __init__(
         self,
@@ -419,12 +417,10 @@ class EmbeddingError(AgentDBError):
 
 
 class TaskTimeoutError(AgentDBError, TimeoutError):
-    """
-    A task took longer than its agent's `AgentConfig.task_timeout_seconds` and was cancelled.
+    """A task took longer than its agent's `AgentConfig.task_timeout_seconds` and was cancelled."""
 
-    Attributes:
-        timeout_seconds: How long it might take.
-    """
+    timeout_seconds: float
+    """How long it might take."""
 
     def __init__(self, timeout_seconds: float) -> None:
         super().__init__(
@@ -438,12 +434,10 @@ class TaskTimeoutError(AgentDBError, TimeoutError):
 
 
 class MigrationError(AgentDBError):
-    """
-    The database's schema is not the one this version of agentdb works with.
+    """The database's schema is not the one this version of agentdb works with."""
 
-    Attributes:
-        migration: The migration at fault; None when it is the database as a whole.
-    """
+    migration: str | None
+    """The migration at fault; None when it is the database as a whole."""
 
     def __init__(self, message: str | None = None, *, migration: str | None = None) -> None:
         super().__init__(message)
@@ -451,13 +445,12 @@ class MigrationError(AgentDBError):
 
 
 class EncryptionError(AgentDBError):
-    """
-    A value could not be encrypted or decrypted.
+    """A value could not be encrypted or decrypted."""
 
-    Attributes:
-        key_id: The id of the key that it takes, if that is known.
-        place: Where the value stands: table, column and row.
-    """
+    key_id: str | None
+    """The id of the key that it takes, if that is known."""
+    place: str | None
+    """Where the value stands: table, column and row."""
 
     def __init__(self, message: str | None = None, *, key_id: str | None = None, place: str | None = None) -> None:
         super().__init__(message)

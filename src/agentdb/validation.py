@@ -8,10 +8,10 @@ import json
 import json.encoder
 import math
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 from pydantic import (
@@ -21,12 +21,14 @@ from pydantic import (
     ConfigDict,
     Field,
     FiniteFloat,
+    GetPydanticSchema,
     TypeAdapter,
     ValidationError,
 )
 from pydantic_core import from_json
 
 from agentdb.errors import InvalidInputError
+from agentdb.moments import utc_now
 
 __all__ = [
     "Content",
@@ -36,6 +38,7 @@ __all__ = [
     "JsonObject",
     "MetricValue",
     "Name",
+    "NumberArray",
     "RecentDatetime",
     "ShortName",
     "Unit",
@@ -43,6 +46,7 @@ __all__ = [
     "UtcDatetime",
     "UuidText",
     "Vector",
+    "VectorLike",
     "as_utc",
     "check_characters",
     "check_count",
@@ -56,6 +60,7 @@ __all__ = [
     "check_time",
     "check_vector",
     "checked",
+    "checked_as",
     "checked_vector",
     "invalid_input",
     "json_copy",
@@ -331,7 +336,7 @@ def as_utc(moment: datetime) -> datetime:
 
 
 def _within_a_day(moment: datetime) -> datetime:
-    if moment > datetime.now(UTC) + _FARTHEST_FUTURE:
+    if moment > utc_now() + _FARTHEST_FUTURE:
         raise ValueError("lies more than a day in the future.")
     return moment
 
@@ -391,6 +396,21 @@ def _lengths(at_least: int, at_most: int) -> AfterValidator:
     return AfterValidator(check)
 
 
+def checked_as(kind: Any) -> GetPydanticSchema:
+    """Check a field as if it were a *kind*, and make it one, while its annotation tells type checkers what it takes."""
+    return GetPydanticSchema(lambda _, handler: handler(kind))
+
+
+class NumberArray(Protocol):
+    """A one-dimensional array, of numpy for one."""
+
+    def __len__(self) -> int: ...
+
+    def tolist(self) -> Any: ...
+
+
+VectorLike: TypeAlias = Sequence[float] | NumberArray
+
 Name = Annotated[str, _lengths(1, 255)]
 ShortName = Annotated[str, _lengths(1, 100)]
 Unit = Annotated[str, _lengths(0, 100)]
@@ -400,9 +420,10 @@ UuidText = Annotated[str, BeforeValidator(_uuid_text)]
 JsonObject = Annotated[dict[str, Any], AfterValidator(json_copy)]
 UtcDatetime = Annotated[datetime, AfterValidator(as_utc)]
 RecentDatetime = Annotated[UtcDatetime, AfterValidator(_within_a_day)]
-Vector = Annotated[
+_Floats = Annotated[
     list[FiniteFloat], BeforeValidator(_as_list), Field(min_length=1, max_length=16_000), AfterValidator(check_vector)
 ]
+Vector = Annotated[VectorLike, checked_as(_Floats)]
 MetricValue = Annotated[FiniteFloat, BeforeValidator(_refuse_lookalike), AfterValidator(_check_metric)]
 Importance = Annotated[FiniteFloat, BeforeValidator(_refuse_lookalike), Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=_LARGEST_BIGINT)]
@@ -410,4 +431,4 @@ Count = Annotated[int, Field(ge=0, le=_LARGEST_BIGINT)]
 
 @cache
 def _vector_adapter() -> TypeAdapter[list[float]]:
-    return TypeAdapter(Vector, config=ConfigDict(hide_input_in_errors=True))
+    return TypeAdapter(_Floats, config=ConfigDict(hide_input_in_errors=True))

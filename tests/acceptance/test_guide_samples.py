@@ -1,46 +1,49 @@
 """
 The guide that agentdb was ordered with, sample by sample, as an agent author would copy them.
 
-Its import paths are those of the code that it replaces; two one-line modules lead them here.
+Its import paths are those of the code that it replaces; the modules of `agentdb init --shims` lead them here. The
+commands of pip and pytest that it names are answered in docs/howto/drop-in.md.
 """
 
 from __future__ import annotations
 
 import ast
+import asyncio
 import inspect
+import os
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import agentdb
+import agentdb.cli.app as cli
 from agentdb import AgentConfig, MemoryEntry, PrismaAgentClient
-from tests.acceptance.samples import Sample, samples
+from tests.acceptance.blocks import Block, find_blocks
 
 GUIDE = Path(__file__).with_name("original_guide.md")
-PYTHON = samples(GUIDE, "python")
+PYTHON = [block for block in find_blocks(GUIDE.read_text(encoding="utf-8")) if block.language == "python"]
 
 pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture(autouse=True)
-def drop_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let `shared.database.prisma_client` and `shared.templates.enhanced_agent_base_postgres` be agentdb."""
-    for module in ("database/prisma_client.py", "templates/enhanced_agent_base_postgres.py"):
-        path = tmp_path / "shared" / module
-        path.parent.mkdir(parents=True)
-        path.write_text("from agentdb import *\n")
+def project(application_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder as `agentdb init --shims .` makes it, where the guide's imports lead to agentdb."""
+    assert cli.run(["init", "--shims", ".", "--yes"]) == 0
     monkeypatch.syspath_prepend(str(tmp_path))
-    yield
+    yield tmp_path
     for name in [name for name in sys.modules if name == "shared" or name.startswith("shared.")]:
         del sys.modules[name]
 
 
 @pytest.fixture
-async def client(application_environment: None) -> Any:
+async def client(project: Path) -> Any:
     """A connected client in whose organization the guide's agent is registered."""
     async with PrismaAgentClient() as client:
         await client.agents.register(AgentConfig(name="my_agent", category="OPERATIONAL", id="agent_123"))
@@ -48,7 +51,7 @@ async def client(application_environment: None) -> Any:
         yield client
 
 
-async def run(sample: Sample, **names: Any) -> dict[str, Any]:
+async def run(sample: Block, **names: Any) -> dict[str, Any]:
     """Run a sample in which the public names are imported; `await` is allowed at its top level."""
     namespace = {name: getattr(agentdb, name) for name in agentdb.__all__} | {"sqlite3": sqlite3} | names
     code = compile(sample.code, f"{GUIDE.name}:{sample.line}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
@@ -58,7 +61,7 @@ async def run(sample: Sample, **names: Any) -> dict[str, Any]:
     return namespace
 
 
-def sample_with(text: str) -> Sample:
+def sample_with(text: str) -> Block:
     """Return the one sample that holds *text*."""
     (found,) = [sample for sample in PYTHON if text in sample.code]
     return found
@@ -117,18 +120,18 @@ async def test_the_configuration_of_before_needs_a_category(client: PrismaAgentC
     old, new = sample.code.split("# NEW - category required")
 
     with pytest.raises(ValueError, match="category"):
-        await run(Sample("python", sample.title, sample.line, old))
-    namespace = await run(Sample("python", sample.title, sample.line, new))
+        await run(replace(sample, code=old))
+    namespace = await run(replace(sample, code=new))
 
     assert namespace["config"].category == "STRATEGIC"
 
 
 async def test_the_new_import_is_there_and_the_old_one_is_not(client: PrismaAgentClient) -> None:
     """Of the guide's two imports the recommended one works."""
-    code = sample_with("# OLD - deprecated").code
-    recommended = code[code.index("# NEW - recommended") :]
+    sample = sample_with("# OLD - deprecated")
+    recommended = sample.code[sample.code.index("# NEW - recommended") :]
 
-    namespace = await run(Sample("python", "imports", 1, recommended))
+    namespace = await run(replace(sample, code=recommended))
 
     assert namespace["EnhancedAgentBase"] is agentdb.EnhancedAgentBase
 
@@ -140,6 +143,31 @@ async def test_the_outline_of_a_migration_script_runs(client: PrismaAgentClient,
     await namespace["migrate_agent_data"]("my_agent", tmp_path / "old.db")
 
     await agentdb.get_agent_client().disconnect()  # the outline leaves its client open
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("class MyAgent(EnhancedAgentBase)", "main()"),
+        ("memory_id = await client.store_memory(memory)", "example()"),
+    ],
+)
+async def test_a_program_of_the_guide_runs(client: PrismaAgentClient, project: Path, text: str, start: str) -> None:
+    """As a file that is run beside `shared`, with the settings of the `.env` that init wrote."""
+    program = project / "program.py"
+    # The guide forgets to import MemoryEntry; it comes from where the sample's other import does.
+    first = "from shared.database.prisma_client import MemoryEntry\n"
+    code = f"{first}{sample_with(text).code}\nimport asyncio\nasyncio.run({start})\n"
+    program.write_text(code, encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "ORGANIZATION_ID")}
+
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, program.name], cwd=project, env=environment, capture_output=True, text=True
+    )
+
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    recorded = await client.memories.count() + await client.prisma.agentexecution.count()
+    assert recorded == 2  # the insight of before, and what the program added
 
 
 def test_every_sample_of_the_guide_is_run_here() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import types
+from importlib import import_module
+from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -12,8 +16,18 @@ import agentdb
 from agentdb import errors, models
 
 
+IMPORTED: Final = {
+    alias.name: node.module or ""
+    for node in ast.walk(ast.parse(Path(agentdb.__file__).read_text(encoding="utf-8")))
+    if isinstance(node, ast.ImportFrom)
+    for alias in node.names
+}
+"""The public names, each with its module, as type checkers and editors read them."""
+
+
 def test_all_is_sorted_and_complete() -> None:
     """`__all__` equals the public names."""
+    agentdb.PrismaAgentClient  # noqa: B018  # loads them
     public = {
         name
         for name, value in vars(agentdb).items()
@@ -21,7 +35,31 @@ def test_all_is_sorted_and_complete() -> None:
     }
 
     assert list(agentdb.__all__) == sorted(agentdb.__all__)
-    assert set(agentdb.__all__) == public
+    assert set(agentdb.__all__) == public == set(IMPORTED)
+
+
+@pytest.mark.parametrize("name", IMPORTED)
+def test_each_name_is_what_type_checkers_believe(name: str) -> None:
+    """What is found when the program runs is what the import beside it says."""
+    assert getattr(agentdb, name) is getattr(import_module(IMPORTED[name]), name)
+
+
+def test_nothing_is_loaded_before_a_name_is_asked_for() -> None:
+    """Completion in a shell of Python knows them all the same, a module below is found, and a wrong name is an error."""
+    code = """
+import sys, agentdb
+assert [name for name in sys.modules if name.startswith("agentdb")] == ["agentdb"]
+assert {*agentdb.__all__} <= {*dir(agentdb)}
+assert not hasattr(agentdb, "__wrapped__") and "agentdb.errors" not in sys.modules
+assert agentdb.errors.AgentDBError is agentdb.AgentDBError
+assert not hasattr(agentdb, "nonsense")
+before = {*globals()}
+from agentdb import *
+assert {*globals()} - before == {"before", *agentdb.__all__}
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_error_and_model_is_public() -> None:
@@ -68,7 +106,7 @@ def test_importing_loads_nothing_that_may_never_be_needed() -> None:
         "rich",
         "dotenv",
     ]
-    code = f"import agentdb, sys; print([name for name in {heavy!r} if name in sys.modules])"
+    code = f"from agentdb import *; import sys; print([name for name in {heavy!r} if name in sys.modules])"
 
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)}

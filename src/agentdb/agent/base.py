@@ -9,7 +9,7 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, Unpack
 
 from agentdb.agent.execution import note_attempt, recordable, running_execution
 from agentdb.agent.tools import call_tool, tool_definitions
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EnhancedAgentBase"]
 
-logger = logging.getLogger("agentdb.agent")
+logger: Final = logging.getLogger("agentdb.agent")
 
 
 class EnhancedAgentBase(ABC):
@@ -62,12 +62,12 @@ class EnhancedAgentBase(ABC):
     Args:
         config: How the agent registers.
 
-    Attributes:
-        config: The same.
-
     Raises:
         InvalidInputError: The subclass's `execute_task` is no `async def`.
     """
+
+    config: AgentConfig
+    """How the agent registers."""
 
     def __init__(self, config: AgentConfig) -> None:
         if not isinstance(config, AgentConfig):
@@ -85,7 +85,13 @@ class EnhancedAgentBase(ABC):
 
     @abstractmethod
     async def execute_task(self, task: Any) -> Any:
-        """Do *task* and return its result; what of both is JSON is recorded as it is, the rest as text."""
+        """
+        Do *task* and return its result; what of both is JSON is recorded as it is, the rest as text.
+
+        Raises:
+            NotConnectedError: The agent is not initialized.
+            TaskTimeoutError: It takes longer than `AgentConfig.task_timeout_seconds`.
+        """
 
     @abstractmethod
     def get_capabilities(self) -> Sequence[str]:
@@ -217,12 +223,27 @@ class EnhancedAgentBase(ABC):
             content: The text, 1 to 1,000,000 characters.
             importance: In [0, 1].
             metadata: Whatever else is to be kept with it: JSON.
+
+        Raises:
+            InvalidInputError: An argument does not fit, or *metadata* is not JSON.
+            NotConnectedError: The agent is not initialized.
         """
         entry = checked(MemoryEntry, agent_id=self.id, content=content, importance=importance, metadata=metadata)
         return await self.client.memories.store(entry)
 
     async def recall(self, query: str | None = None, limit: int = 10, **options: Unpack[SearchOptions]) -> SearchResult:
-        """Return the memories that fit *query* best, or the newest; see `Memories.search`."""
+        """
+        Return the memories that fit *query* best, or the newest; see `Memories.search`.
+
+        Args:
+            query: What to look for, at most 20,000 characters; None: the newest.
+            limit: Most hits to return, 1 to 1000.
+            options: What else `Memories.search` takes.
+
+        Raises:
+            InvalidInputError: An argument does not fit.
+            NotConnectedError: The agent is not initialized.
+        """
         return await self.client.memories.search(self.id, query, limit=limit, **options)
 
     async def forget(self, where: Where | None = None, *, memory_type: str | None = None, dry_run: bool = False) -> int:
@@ -233,11 +254,26 @@ class EnhancedAgentBase(ABC):
             where: Only those whose metadata this fits, as in `recall`.
             memory_type: Only those of this type.
             dry_run: Delete nothing, only count.
+
+        Raises:
+            InvalidInputError: An argument does not fit.
+            NotConnectedError: The agent is not initialized.
         """
         return await self.client.memories.forget(where, agent_id=self.id, memory_type=memory_type, dry_run=dry_run)
 
     async def record_metric(self, name: str, value: float, unit: str = "") -> None:
-        """Record one point; see `Metrics.record`."""
+        """
+        Record one point; see `Metrics.record`.
+
+        Args:
+            name: What was measured, 1 to 255 characters.
+            value: A number from -1e300 to 1e300.
+            unit: Its unit, at most 100 characters.
+
+        Raises:
+            InvalidInputError: An argument does not fit.
+            NotConnectedError: The agent is not initialized.
+        """
         await self.client.metrics.record(self.id, name, value, unit)
 
     async def learn(
@@ -259,7 +295,7 @@ class EnhancedAgentBase(ABC):
             name: At most 255 characters; variants that `choose` picks among have one each.
             scope: "agent": for this agent alone; "organization": for every agent.
             prior: The success rate to expect before the first trial, in [0, 1]; never a part of its confidence.
-            half_life_days: After so many days evidence counts half; None: it does not fade.
+            half_life_days: After so many days evidence counts half, 0.001 or more; None: it does not fade.
 
         Raises:
             ConflictError: The agent has a pattern of this type and name with another content.
@@ -294,6 +330,9 @@ class EnhancedAgentBase(ABC):
 
         It needs no database, and the agent need not be initialized.
 
+        Args:
+            style: "openai", "anthropic" or "mcp".
+
         Raises:
             InvalidInputError: There is no such style, or it takes no tool of such a name or signature.
         """
@@ -304,11 +343,22 @@ class EnhancedAgentBase(ABC):
         Pick one of the variants of that type, the better the more often; see `Patterns.choose`.
 
         Which one it was is noted in the running task's settings. Tell `outcome` how it did.
+
+        Raises:
+            NotFoundError: There are no variants of that type.
+            NotConnectedError: The agent is not initialized.
         """
         return await self.client.patterns.choose(self.id, pattern_type)
 
     async def outcome(self, choice: Choice | LearningPattern | str, success: bool) -> LearningPattern:
-        """Count how a choice, or a pattern, did; see `Patterns.outcome`."""
+        """
+        Count how a choice, or a pattern, did; see `Patterns.outcome`.
+
+        Raises:
+            NotFoundError: There is no such pattern.
+            InvalidInputError: An argument does not fit.
+            NotConnectedError: The agent is not initialized.
+        """
         return await self.client.patterns.outcome(choice if isinstance(choice, str) else choice.id, success)
 
     async def health(self, hours: float = 24) -> AgentHealth:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ToolMark", "call_tool", "parameters_of", "tool", "tool_definitions", "tools_of"]
 
-logger = logging.getLogger("agentdb.agent")
+logger: Final = logging.getLogger("agentdb.agent")
 
 _MARK: Final = "__agentdb_tool__"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -15,7 +15,9 @@ from agentdb.cli import (
     doctor,
     embedded,
     erase,
+    import_sqlite,
     index,
+    init,
     migrate,
     reembed,
     rotate_keys,
@@ -23,38 +25,47 @@ from agentdb.cli import (
     sweep,
     transfer,
 )
-from agentdb.cli.output import say
+from agentdb.cli.help import read_docstrings
+from agentdb.cli.output import print_json, say
 from agentdb.errors import AgentDBError, ConfigurationError, InvalidInputError
 
 __all__ = ["app", "run"]
 
+DONE = 0
 FAILED = 1
 WRONG_USE = 2
+INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
 
-app = typer.Typer(
+START, DATA, OPERATE, SECURITY = "Start", "Data", "Operate", "Security"
+"""The panels of the help."""
+
+app: Final = typer.Typer(
     name="agentdb",
     help="PostgreSQL for AI agents: memory, tools, executions and metrics.",
     epilog="Reads DATABASE_URL, ORGANIZATION_ID and AGENTDB_* from the environment and from .env; without DATABASE_URL "
-    "it starts a server of its own. Exit status: 0 done, 1 failed, 2 wrong use or settings.",
+    "it starts a server of its own. Exit status: 0 done, 1 failed, 2 wrong use or settings, 130 interrupted.\n\n"
+    "Examples:\nagentdb demo\nagentdb doctor\nagentdb stats --help",
     no_args_is_help=True,
-    add_completion=False,
     # A traceback with local variables would show a password; errors of ours are one line, all others plain tracebacks.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(demo.demo)
-app.command("doctor")(doctor.doctor)
-app.command("erase")(erase.erase)
-app.command("reembed")(reembed.reembed)
-app.command("rotate-keys")(rotate_keys.rotate_keys)
-app.command("stats")(stats.stats)
-app.command("sweep")(sweep.sweep)
-app.command("export")(transfer.export)
-app.command("import")(transfer.import_)
-app.add_typer(migrate.app, name="migrate")
-app.add_typer(index.app, name="index")
-app.add_typer(audit.app, name="audit")
-app.add_typer(embedded.app, name="embedded")
+app.command("demo", rich_help_panel=START)(demo.demo)
+app.command("init", rich_help_panel=START)(init.init)
+app.command("doctor", rich_help_panel=START)(doctor.doctor)
+app.add_typer(migrate.app, name="migrate", rich_help_panel=START)
+app.add_typer(embedded.app, name="embedded", rich_help_panel=START)
+app.command("export", rich_help_panel=DATA)(transfer.export)
+app.command("import", rich_help_panel=DATA)(transfer.import_)
+app.command("import-sqlite", rich_help_panel=DATA)(import_sqlite.import_sqlite)
+app.command("stats", rich_help_panel=OPERATE)(stats.stats)
+app.command("sweep", rich_help_panel=OPERATE)(sweep.sweep)
+app.add_typer(index.app, name="index", rich_help_panel=OPERATE)
+app.command("reembed", rich_help_panel=OPERATE)(reembed.reembed)
+app.add_typer(audit.app, name="audit", rich_help_panel=SECURITY)
+app.command("erase", rich_help_panel=SECURITY)(erase.erase)
+app.command("rotate-keys", rich_help_panel=SECURITY)(rotate_keys.rotate_keys)
+read_docstrings(app)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -65,10 +76,20 @@ def run(arguments: Sequence[str]) -> int:
             app(args=list(arguments), prog_name="agentdb")
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else FAILED
-    except AgentDBError as error:
-        say(f"agentdb: {error}", err=True)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (AgentDBError, OSError) as error:
+        _print_error(error, as_json="--json" in arguments)
         return WRONG_USE if isinstance(error, (ConfigurationError, InvalidInputError)) else FAILED
-    return 0
+    return DONE
+
+
+def _print_error(error: AgentDBError | OSError, *, as_json: bool) -> None:
+    """Say why a command failed: in a line on stderr, and to a program on stdout, where it reads the result."""
+    text = str(error) if isinstance(error, AgentDBError) else f"{error.filename or 'output'}: {error.strerror or error}"
+    say(f"agentdb: {text}", err=True)
+    if as_json:
+        print_json({"error": {"type": type(error).__name__, "message": text}})
 
 
 def _show_warning(message: Warning | str, *_where: object, **_more: object) -> None:

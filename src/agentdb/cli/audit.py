@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from agentdb.cli.options import AsJson, agent_option
 from agentdb.cli.output import say
 
 if TYPE_CHECKING:
@@ -16,13 +17,20 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    help="Look at the access log that is kept in the database (AGENTDB_ACCESS_LOG=1), of the organization of "
-    "ORGANIZATION_ID.",
-    no_args_is_help=True,
-)
+app: Final = typer.Typer(no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print it for a program.")]
+
+@app.callback()
+def audit() -> None:
+    """
+    See who did what, and whether that log is intact.
+
+    Of the access log of the organization, which is kept in the database with AGENTDB_ACCESS_LOG=1.
+
+    Examples:
+        agentdb audit verify
+        agentdb audit list --since 2026-11-28 --failed
+    """
 
 
 @app.command()
@@ -34,10 +42,16 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """
-    Recompute the chain of the log; exit status 1 if an entry was changed, deleted, inserted or moved.
+    Check that no entry of the log was changed.
+
+    Recomputes its chain; exit status 1 if an entry was changed, deleted, inserted or moved.
 
     Keep the head that it prints somewhere else and give it to the next run: only that shows whether the newest entries
     were deleted, or the whole chain was recomputed.
+
+    Examples:
+        agentdb audit verify
+        agentdb audit verify --head "$(cat head.txt)" --json
     """
     found = asyncio.run(_verify(head, shows_progress=not as_json))
     if as_json:
@@ -75,7 +89,7 @@ def _print_audit(found: Audit) -> None:
 
 @app.command("list")
 def list_(
-    agent: Annotated[str | None, typer.Option(metavar="ID", help="Only what this agent did.")] = None,
+    agent: Annotated[str | None, agent_option("Only what this agent did.")] = None,
     user: Annotated[str | None, typer.Option(help="Only what was done on behalf of this one.")] = None,
     operation: Annotated[str | None, typer.Option(help="Only calls of this, for example memories.delete.")] = None,
     since: Annotated[
@@ -85,7 +99,13 @@ def list_(
     limit: Annotated[int, typer.Option(help="Most entries, 1 to 1000.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show who did what, newest first."""
+    """
+    Show who did what, newest first.
+
+    Examples:
+        agentdb audit list --agent scout --limit 100
+        agentdb audit list --operation memories.delete --since 2026-11-28 --json
+    """
     entries = asyncio.run(_list(agent, user, operation, since, failed or None, limit))
     if as_json:
         from agentdb.cli.output import print_json
@@ -99,11 +119,13 @@ async def _list(
     agent: str | None, user: str | None, operation: str | None, since: str | None, failed: bool | None, limit: int
 ) -> Sequence[AccessEntry]:
     from agentdb import PrismaAgentClient
+    from agentdb.cli.agents import find_agent_id
 
     start = None if since is None else _moment(since)
     async with PrismaAgentClient() as client:
+        agent_id = await find_agent_id(client, agent, may_be_gone=True)
         return await client.access_log.list(
-            agent_id=agent, user=user, operation=operation, since=start, failed=failed, limit=limit
+            agent_id=agent_id, user=user, operation=operation, since=start, failed=failed, limit=limit
         )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+
+from agentdb.cli.options import AsJson
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,15 +16,23 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(help="The server that agentdb runs itself when no DATABASE_URL is set.")
+app: Final = typer.Typer()
 
 
 @app.callback(invoke_without_command=True)
 def state(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Say whether the embedded server runs, and where its data lives; or start and stop it."""
+    """
+    Start and stop the server that runs without a DATABASE_URL.
+
+    Without a command it says whether the server runs, and where its data lives.
+
+    Examples:
+        agentdb embedded
+        agentdb embedded --json
+    """
     if context.invoked_subcommand is not None:
         return
     from agentdb.cli.output import print_json, shorten_path
@@ -41,19 +51,44 @@ def url(
     admin: Annotated[
         bool, typer.Option("--admin", help="As the owner of the tables, whom row-level security does not bind.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Start the embedded server if need be, leave it running, and print its URL: psql "$(agentdb embedded url)"."""
+    """
+    Print the URL of the server, started if need be.
+
+    It stays running, also when this command has ended.
+
+    Examples:
+        psql "$(agentdb embedded url)"
+        export DATABASE_URL="$(agentdb embedded url)"
+        agentdb embedded url --admin
+    """
+    from agentdb.cli.output import print_json
+
     server = asyncio.run(_start())
-    typer.echo(server.admin_url if admin else server.url)
+    found = server.admin_url if admin else server.url
+    if as_json:
+        print_json({"url": found})
+    else:
+        typer.echo(found)
 
 
 @app.command()
-def stop() -> None:
-    """Stop the embedded server, also for other processes. Its data stays."""
+def stop(as_json: AsJson = False) -> None:
+    """
+    Stop the server, also for other processes; its data stays.
+
+    Examples:
+        agentdb embedded stop
+    """
+    from agentdb.cli.output import print_json
     from agentdb.postgres.embedded import stop_embedded
 
     was_running = stop_embedded(_data_dir())
-    typer.echo("stopped" if was_running else "not running")
+    if as_json:
+        print_json({"stopped": was_running})
+    else:
+        typer.echo("stopped" if was_running else "not running")
 
 
 async def _start() -> EmbeddedServer:

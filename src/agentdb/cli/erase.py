@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from agentdb.cli.options import AsJson, DryRun, Yes, agent_option
 from agentdb.cli.output import say
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class _Wanted(NamedTuple):
 
 
 def erase(
-    agent: Annotated[str | None, typer.Option(metavar="ID", help="An agent with all that it did.")] = None,
+    agent: Annotated[str | None, agent_option("An agent with all that it did.")] = None,
     subject: Annotated[
         str | None, typer.Option(metavar="TEXT", help="What is about a person: an id, an address.")
     ] = None,
@@ -48,16 +49,21 @@ def erase(
     organization: Annotated[
         str | None, typer.Option(metavar="ID", help="Everything: the id that ORGANIZATION_ID has, once more.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Erase nothing, only count.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
     """
-    Erase an agent, what is about a person, or all of an organization. There is no way back.
+    Erase an agent, a person's data or an organization.
 
-    Says first how many rows that are, and asks; where there is no terminal it takes --yes. Says at last where the rest
-    still speaks of it. With AGENTDB_MIGRATION_URL, --organization erases the access log too. Exit status 1 when others
-    stored more of it meanwhile.
+    There is no way back. Says first how many rows that are, and asks; where there is no terminal it takes --yes. Says
+    at last where the rest still speaks of it. With AGENTDB_MIGRATION_URL, --organization erases the access log too.
+    Exit status 1 when others stored more of it meanwhile.
+
+    Examples:
+        agentdb erase --agent scout --dry-run
+        agentdb erase --subject jane@example.org --yes --json
+        agentdb erase --organization acme
     """
     from agentdb.cli.output import print_json
 
@@ -78,13 +84,15 @@ def erase(
 
 async def _erase(wanted: _Wanted, *, dry_run: bool, asks: bool, says: bool) -> Erased:
     from agentdb import PrismaAgentClient
+    from agentdb.cli.agents import find_agent_id
     from agentdb.cli.bar import Bar
 
     async with PrismaAgentClient() as client:
         _check_organization(wanted, client)
+        agent_id = await find_agent_id(client, wanted.agent)
         everything = wanted.organization is not None
         erase = partial(
-            client.erase, agent_id=wanted.agent, subject=wanted.subject, key=wanted.key, organization=everything
+            client.erase, agent_id=agent_id, subject=wanted.subject, key=wanted.key, organization=everything
         )
         done = await erase(dry_run=True)
         if says:

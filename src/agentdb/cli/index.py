@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from agentdb.cli.options import AsJson
 from agentdb.cli.output import say
 
 if TYPE_CHECKING:
@@ -19,19 +20,23 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    help="List the embeddings of the database by model and length, and make or drop their indexes. Connects as the "
-    "owner of the tables: AGENTDB_MIGRATION_URL, else DATABASE_URL, else the embedded server."
-)
+app: Final = typer.Typer()
 
 _WORTH_AN_INDEX = 20_000
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print it for a program.")]
 
 
 @app.callback(invoke_without_command=True)
 def show_kinds(context: typer.Context, as_json: AsJson = False) -> None:
-    # Without a command nothing is changed.
+    """
+    List kinds of embeddings; make or drop their indexes.
+
+    Embeddings are of a kind by their model and their length. Connects as the owner of the tables:
+    AGENTDB_MIGRATION_URL, else DATABASE_URL, else the embedded server. Without a command nothing is changed.
+
+    Examples:
+        agentdb index
+        agentdb index create
+    """
     if context.invoked_subcommand is not None:
         return
     from agentdb.cli.output import print_json
@@ -45,17 +50,25 @@ def show_kinds(context: typer.Context, as_json: AsJson = False) -> None:
 
 @app.command()
 def create(
-    model: Annotated[str | None, typer.Option(help="What made the embeddings; with --dimensions.")] = None,
-    dimensions: Annotated[int | None, typer.Option(help="How long they are.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model that made the embeddings; with --dimensions.")] = None,
+    dimensions: Annotated[int | None, typer.Option(help="Numbers in each embedding.")] = None,
     at_least: Annotated[
         int, typer.Option(min=1, help="Without a model: for every kind of embeddings with so many memories.")
     ] = 1000,
     m: Annotated[int, typer.Option(help="Neighbours of each embedding: more find more and take more memory.")] = 16,
     ef_construction: Annotated[int, typer.Option(help="Candidates for these; at least twice as many.")] = 64,
-    memory_mb: Annotated[int, typer.Option(help="Most memory of a build; one that needs more is slow.")] = 1024,
+    memory_mb: Annotated[int, typer.Option(help="Most memory of a build, in MB; one that needs more is slow.")] = 1024,
     as_json: AsJson = False,
 ) -> None:
-    """Make the indexes that are missing, and those anew whose build broke off, while reading and writing go on."""
+    """
+    Make the indexes that are missing.
+
+    Reading and writing go on meanwhile. Those whose build broke off are made anew, however few memories they are of.
+
+    Examples:
+        agentdb index create
+        agentdb index create --model text-embedding-3-small --dimensions 1536
+    """
     from agentdb.cli.output import print_json
 
     wanted = _kind(model, dimensions)
@@ -72,11 +85,18 @@ def create(
 
 @app.command()
 def drop(
-    model: Annotated[str, typer.Option(help="What made the embeddings.")],
-    dimensions: Annotated[int, typer.Option(help="How long they are.")],
+    model: Annotated[str, typer.Option(help="The model that made the embeddings.")],
+    dimensions: Annotated[int, typer.Option(help="Numbers in each embedding.")],
     as_json: AsJson = False,
 ) -> None:
-    """Drop an index, whole or broken; searches look at all embeddings then. Exit status 1 if there is none."""
+    """
+    Drop an index, whole or broken.
+
+    Searches look at all embeddings then. Exit status 1 if there is none.
+
+    Examples:
+        agentdb index drop --model text-embedding-3-small --dimensions 1536
+    """
     from agentdb.cli.output import print_json
 
     was_there = asyncio.run(_drop(model, dimensions))
@@ -140,7 +160,7 @@ def _missing(kinds: list[EmbeddingKind], at_least: int) -> list[tuple[str, int]]
     return [
         (kind.model, kind.dimensions)
         for kind in kinds
-        if kind.memories >= at_least and kind.is_indexable and kind.index != "valid"
+        if kind.is_indexable and (kind.index == "invalid" or (kind.memories >= at_least and kind.index != "valid"))
     ]
 
 

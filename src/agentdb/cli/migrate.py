@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from agentdb.cli import migrate_copy
+from agentdb.cli.completion import complete_migration
+from agentdb.cli.options import AsJson
 from agentdb.cli.output import say
 
 if TYPE_CHECKING:
@@ -15,16 +18,22 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    help="Bring the database to what this version works with: AGENTDB_MIGRATION_URL, else DATABASE_URL, else the "
-    "embedded server. Interoperable with `prisma migrate deploy`."
-)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print it for a program.")]
+app: Final = typer.Typer()
+app.command("copy")(migrate_copy.copy)
 
 
 @app.callback(invoke_without_command=True)
 def show_status(context: typer.Context, as_json: AsJson = False) -> None:
+    """
+    Bring the database to what this version works with.
+
+    Works on AGENTDB_MIGRATION_URL, else DATABASE_URL, else the embedded server; interoperable with `prisma migrate
+    deploy`. Without a command it shows the status and changes nothing.
+
+    Examples:
+        agentdb migrate
+        agentdb migrate deploy
+    """
     # Without a command nothing is changed: half a command line must not migrate a database in production.
     if context.invoked_subcommand is None:
         status(as_json)
@@ -32,7 +41,14 @@ def show_status(context: typer.Context, as_json: AsJson = False) -> None:
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Say what the database has and what it lacks; exit status 1 unless it fits. Changes nothing."""
+    """
+    Say what the database has and what it lacks.
+
+    Changes nothing. Exit status 1 unless the database fits this version.
+
+    Examples:
+        agentdb migrate status --json
+    """
     from agentdb.cli.output import print_json
     from agentdb.postgres import migrate
 
@@ -48,7 +64,15 @@ def status(as_json: AsJson = False) -> None:
 
 @app.command()
 def deploy(as_json: AsJson = False) -> None:
-    """Apply the migrations that the database lacks. Any number of processes may do this at once."""
+    """
+    Apply the migrations that the database lacks.
+
+    Any number of processes may do this at once.
+
+    Examples:
+        agentdb migrate deploy
+        AGENTDB_MIGRATION_URL=postgresql://owner@db/agents agentdb migrate deploy
+    """
     from agentdb.cli.output import print_json
     from agentdb.postgres import migrate
 
@@ -63,14 +87,30 @@ def deploy(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def resolve(name: Annotated[str, typer.Argument(help="The failed migration, as `status` names it.")]) -> None:
-    """Mark a failed migration as rolled back, so that the next deploy applies it again."""
+def resolve(
+    name: Annotated[
+        str, typer.Argument(help="The failed migration, as `status` names it.", autocompletion=complete_migration)
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """
+    Mark a failed migration as undone, to be applied again.
+
+    Examples:
+        agentdb migrate resolve 20261128000000_agentdb_retrieval
+    """
+    from agentdb.cli.output import print_json
     from agentdb.postgres import migrate
 
-    if not asyncio.run(migrate.resolve(asyncio.run(_database()), name)):
-        typer.echo(f"agentdb: no failed migration {name!r}; `agentdb migrate status` names them", err=True)
+    was_failed = asyncio.run(migrate.resolve(asyncio.run(_database()), name))
+    if as_json:
+        print_json({"resolved": [name] if was_failed else []})
+    elif was_failed:
+        say(f"{name} is marked as rolled back; now run `agentdb migrate deploy`")
+    else:
+        say(f"agentdb: no failed migration {name!r}; `agentdb migrate status` names them", err=True)
+    if not was_failed:
         raise typer.Exit(1)
-    typer.echo(f"{name} is marked as rolled back; now run `agentdb migrate deploy`")
 
 
 async def _database() -> ConnectionOptions:

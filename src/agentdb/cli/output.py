@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import unicodedata
 from collections.abc import Mapping
@@ -13,11 +15,12 @@ import typer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import TextIO
 
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
-__all__ = ["WIDTH", "harmless", "print_json", "progress", "results", "say", "shorten_path"]
+__all__ = ["WIDTH", "harmless", "print_json", "progress", "results", "say", "shorten_path", "spell_out"]
 
 WIDTH = 100
 """Widest line of the commands' own layout; a narrower terminal narrows it."""
@@ -42,6 +45,24 @@ def _is_obeyed(character: str) -> bool:
         unicodedata.category(character) in _OBEYED_CATEGORIES
         or unicodedata.bidirectional(character) in _OBEYED_DIRECTIONS
     )
+
+
+# What the commands themselves print beyond ASCII, and how a terminal without it shows that.
+_SPELLED = dict(zip(map(ord, "✓✗·│└─▁▂▃▄▅▆▇█▓▒░"), "+x.|+-__oooO##@%:", strict=True)) | {ord("…"): "..."}
+
+
+def spell_out(stream: TextIO) -> None:
+    """Let *stream* take every text: what its encoding lacks is spelled in ASCII, and anything else as an escape."""
+    if isinstance(stream, io.TextIOWrapper):
+        codecs.register_error("agentdb.spelled", _spelled)
+        stream.reconfigure(errors="agentdb.spelled")
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_SPELLED)
+    return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
 
 
 def say(text: str, *, err: bool = False) -> None:
@@ -77,7 +98,7 @@ def progress() -> Console:
 
 
 def print_json(document: Mapping[str, object]) -> None:
-    """Print a result for a program."""
+    """Print a result, or why there is none, for a program."""
     typer.echo(json.dumps(document, indent=2, default=str))
 
 

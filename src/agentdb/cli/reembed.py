@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agentdb.cli.options import AsJson, agent_option
+
 if TYPE_CHECKING:
     from agentdb.client.memories import Reembedded
     from agentdb.client.memory.embedder import Embedder
@@ -27,16 +29,20 @@ def reembed(
             help="An embedder, or what returns one when called without arguments; also in the current directory.",
         ),
     ],
-    agent: Annotated[str | None, typer.Option(metavar="ID", help="Only this agent's memories.")] = None,
+    agent: Annotated[str | None, agent_option("Only this agent's memories.")] = None,
     only_missing: Annotated[
         bool, typer.Option("--only-missing", help="Only what has no embedding, not what another model embedded.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """
-    Embed the organization's memories that another model embedded, or nothing did.
+    Embed memories that another model embedded, or nothing did.
 
     Goes step by step; broken off and run again, it does what is left. Exit status 1 if some could not be embedded.
+
+    Examples:
+        agentdb reembed --embedder my_app:embedder
+        agentdb reembed --embedder my_app:embedder --only-missing --agent scout
     """
     from agentdb.cli.output import print_json
 
@@ -51,12 +57,14 @@ def reembed(
 
 async def _reembed(embedder: str, agent: str | None, only_missing: bool) -> Reembedded:
     from agentdb import PrismaAgentClient
+    from agentdb.cli.agents import find_agent_id
     from agentdb.cli.bar import Bar
 
     async with PrismaAgentClient(embedder=load_embedder(embedder)) as client:
+        agent_id = await find_agent_id(client, agent)
         with Bar() as bar:
             return await client.memories.reembed(
-                agent, only_missing=only_missing, progress=lambda done, total: bar.show("memories", done, total)
+                agent_id, only_missing=only_missing, progress=lambda done, total: bar.show("memories", done, total)
             )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentdb.cli.options import AsJson, DryRun
 from agentdb.cli.output import say
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _FAILED = 1
 
 
 def rotate_keys(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing, only count.")] = False,
+    dry_run: DryRun = False,
     encrypt_plain: Annotated[
         bool,
         typer.Option(
@@ -26,14 +27,19 @@ def rotate_keys(
             help="Encrypt also what was stored as plain text: sensitive memories, and what AGENTDB_ENCRYPT names.",
         ),
     ] = False,
-    batch_size: Annotated[int, typer.Option(metavar="N", help="Rows per step.")] = 500,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
+    batch_size: Annotated[int, typer.Option(metavar="N", help="Rows per step, 1 to 10,000.")] = 500,
+    as_json: AsJson = False,
 ) -> None:
     """
-    Encrypt with the newest key of AGENTDB_ENCRYPTION_KEYS what another one has encrypted, while everything goes on.
+    Encrypt anew what an older key has encrypted.
 
-    Goes step by step; broken off and run again, it does what is left. Names the keys that are still in use: one that is
-    not named may be removed. Exit status 1 while another key than the newest is needed, or a row stays as it is.
+    The newest key is the first of AGENTDB_ENCRYPTION_KEYS. Readers and writers go on meanwhile. Goes step by step;
+    broken off and run again, it does what is left. Names the keys that are still in use: one that is not named may be
+    removed. Exit status 1 while another key than the newest is needed, or a row stays as it is.
+
+    Examples:
+        agentdb rotate-keys --dry-run
+        agentdb rotate-keys --encrypt-plain
     """
     from agentdb.cli.output import print_json
 

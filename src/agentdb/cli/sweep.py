@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from agentdb.cli.options import AsJson, DryRun, agent_option
 from agentdb.cli.output import say
 
 if TYPE_CHECKING:
@@ -43,10 +44,8 @@ class _Outcome:
 
 
 def sweep(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing, only count.")] = False,
-    agent: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only this agent's memories, and nothing else.")
-    ] = None,
+    dry_run: DryRun = False,
+    agent: Annotated[str | None, agent_option("Only this agent's memories, and nothing else.")] = None,
     executions_days: Annotated[
         float | None, typer.Option(metavar="N", help="Delete executions that ended so many days ago, with their steps.")
     ] = None,
@@ -56,14 +55,18 @@ def sweep(
     rollups_days: Annotated[
         float | None, typer.Option(metavar="N", help="Delete rolled up hours of metrics so many days old.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """
-    Keep the organization's data up: run it now and then, once an hour for example.
+    Keep the organization's data up; run it once an hour.
 
     Deletes expired memories, and of agents with a limit the least valuable of what is too much. Ends executions whose
     process was killed. Rolls up hours of metrics. Deletes old executions and metrics where a number of days is given.
     What fails keeps nothing else from being done; exit status 1 then.
+
+    Examples:
+        agentdb sweep
+        agentdb sweep --executions-days 90 --metrics-days 30 --dry-run
     """
     from agentdb.cli.output import print_json
 
@@ -121,10 +124,12 @@ def _refuse_nonsense(wanted: _Wanted) -> None:
 
 async def _sweep(wanted: _Wanted) -> _Outcome:
     from agentdb import PrismaAgentClient
+    from agentdb.cli.agents import find_agent_id
     from agentdb.errors import AgentDBError, ConfigurationError, InvalidInputError
 
     outcome = _Outcome()
     async with PrismaAgentClient() as client:
+        wanted = replace(wanted, agent=await find_agent_id(client, wanted.agent))
         for name, part in _parts(wanted).items():
             try:
                 outcome.counts[name] = await part(client)

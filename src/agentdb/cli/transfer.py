@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
 import typer
 
+from agentdb.cli.options import AsJson, agent_option
 from agentdb.cli.output import say
 
 if TYPE_CHECKING:
@@ -41,11 +42,10 @@ _NAMES = {
 }
 
 Sealed = Literal["plain", "keep", "omit"]
-AsJson = Annotated[bool, typer.Option("--json", help="Print what came of it for a program.")]
 
 
 def export(
-    agent: Annotated[str | None, typer.Option(metavar="ID", help="Only this agent and what it did.")] = None,
+    agent: Annotated[str | None, agent_option("Only this agent and what it did.")] = None,
     sealed: Annotated[
         Sealed | None,
         typer.Option(
@@ -60,10 +60,16 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """
-    Write the organization, or an agent, as JSON Lines with checksums, for `agentdb import`.
+    Write the organization, or an agent, as JSON Lines.
+
+    `agentdb import` reads it, and sees by its checksums that nothing of it is missing.
 
     All as of one moment, every table but the access log. A FILE appears when all of it is written, and only its owner
     may read it.
+
+    Examples:
+        agentdb export --output acme.jsonl
+        agentdb export --agent scout --sealed keep | gzip > scout.jsonl.gz
     """
     if output is None or str(output) == "-":
         if as_json:
@@ -84,15 +90,18 @@ def export(
 
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An export; -: stdin.")],
-    agent: Annotated[
-        str | None, typer.Option(metavar="ID", help="Put an export of one agent into this one, which is there.")
-    ] = None,
+    agent: Annotated[str | None, agent_option("Put an export of one agent into this one, which is there.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """
-    Store what an `agentdb export` holds: all of it or, if anything is wrong with the file, nothing.
+    Store what `agentdb export` has written.
 
-    What is there already stays as it is, so importing again changes nothing.
+    All of it or, if anything is wrong with the file, nothing. What is there already stays as it is, so importing again
+    changes nothing.
+
+    Examples:
+        agentdb import acme.jsonl
+        gunzip --stdout scout.jsonl.gz | agentdb import - --agent scout
     """
     is_stdin = str(file) == "-"
     # Not left to typer, which looks for a file named "-".
@@ -115,6 +124,7 @@ def import_(
 
 async def _export(agent: str | None, sealed: Sealed | None, file: BinaryIO) -> dict[str, int]:
     from agentdb import PrismaAgentClient
+    from agentdb.cli.agents import find_agent_id
     from agentdb.cli.bar import Bar
 
     rows: dict[str, int] = {}
@@ -126,7 +136,8 @@ async def _export(agent: str | None, sealed: Sealed | None, file: BinaryIO) -> d
 
     async with PrismaAgentClient() as client:
         with Bar() as bar, _damage_fails():
-            async for line in client.export_lines(agent, sealed=sealed, progress=show):
+            agent_id = await find_agent_id(client, agent)
+            async for line in client.export_lines(agent_id, sealed=sealed, progress=show):
                 file.write(line.encode() + b"\n")
         file.flush()
     return rows
@@ -134,6 +145,7 @@ async def _export(agent: str | None, sealed: Sealed | None, file: BinaryIO) -> d
 
 async def _import(stream: BinaryIO, agent: str | None, expected: int) -> Restored:
     from agentdb import PrismaAgentClient
+    from agentdb.cli.agents import find_agent_id
     from agentdb.cli.bar import Bar
 
     def show(done: Mapping[str, int]) -> None:
@@ -142,7 +154,8 @@ async def _import(stream: BinaryIO, agent: str | None, expected: int) -> Restore
 
     async with PrismaAgentClient() as client:
         with Bar() as bar, _damage_fails():
-            return await client.import_lines(_lines(stream), agent_id=agent, progress=show)
+            agent_id = await find_agent_id(client, agent)
+            return await client.import_lines(_lines(stream), agent_id=agent_id, progress=show)
 
 
 def _named(rows: Mapping[str, int]) -> str:

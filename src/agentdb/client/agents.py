@@ -10,6 +10,7 @@ from agentdb.client.resource import Resource
 from agentdb.errors import ConflictError, InvalidInputError, NotFoundError
 from agentdb.ids import uuid7_text
 from agentdb.models import Agent, AgentCategory, AgentConfig, from_row
+from agentdb.models.agents import CategoryName
 from agentdb.validation import check_json, check_limit, check_offset, check_text, parse_json
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Agents(Resource):
             config.id or uuid7_text(),
             config.name,
             config.version,
-            config.category.value,
+            _category(config.category),
             config.description,
             config.capabilities,
             config.data_sources,
@@ -66,14 +67,19 @@ class Agents(Resource):
         return self._only(await self._fetch(_SQL["get"], check_text(agent_id, "agent_id")), agent_id)
 
     async def find(self, name: str) -> Agent | None:
-        """Return the agent of this name; None when there is none."""
+        """
+        Return the agent of this name; None when there is none.
+
+        Raises:
+            InvalidInputError: *name* is no name.
+        """
         rows = await self._fetch(_SQL["find"], check_text(name, "name"))
         return _agent(rows[0]) if rows else None
 
     async def list(
         self,
         *,
-        category: AgentCategory | str | None = None,
+        category: AgentCategory | CategoryName | None = None,
         status: Literal["active", "inactive"] | None = None,
         limit: int = 100,
         offset: int = 0,
@@ -86,6 +92,9 @@ class Agents(Resource):
             status: Only those in this state.
             limit: Most agents to return, 1 to 1000.
             offset: How many to skip, 0 or more.
+
+        Raises:
+            InvalidInputError: An argument does not fit.
         """
         if status not in (None, "active", "inactive"):
             raise InvalidInputError("status", 'expected "active" or "inactive".')
@@ -116,6 +125,9 @@ class Agents(Resource):
 
         Returns:
             Whether there was such an agent.
+
+        Raises:
+            InvalidInputError: *agent_id* is no id.
         """
         return await self._execute(_SQL["delete"], check_text(agent_id, "agent_id")) > 0
 
@@ -125,7 +137,7 @@ class Agents(Resource):
         return _agent(rows[0])
 
 
-def _category(category: AgentCategory | str | None) -> str | None:
+def _category(category: AgentCategory | CategoryName | None) -> str | None:
     try:
         return None if category is None else AgentCategory(category).value
     except ValueError:

@@ -70,22 +70,34 @@ class PrismaAgentClient:
         redact: What executions keep of tasks, results, errors and steps is what this makes of it, see `redact`.
         settings: Settings to use in place of the environment's; the arguments before go before them.
 
-    Attributes:
-        organization_id: The organization that everything is bound to.
-        agents: Who there is.
-        memories: What they remember.
-        tools: What they can call.
-        executions: What they did.
-        metrics: What they measured.
-        patterns: What they learned.
-        prices: What the tokens of language models cost.
-        access_log: Who did what.
-
     Raises:
         ConfigurationError: ORGANIZATION_ID is missing, a variable or the URL cannot be read, or AGENTDB_ENCRYPT is
             set and there is no key.
         InvalidInputError: The organization's id is none, or *settings* are none.
     """
+
+    organization_id: str
+    """The organization that everything is bound to."""
+    agents: Agents
+    """Who there is."""
+    memories: Memories
+    """What they remember."""
+    tools: Tools
+    """What they can call."""
+    executions: Executions
+    """What they did."""
+    metrics: Metrics
+    """What they measured."""
+    patterns: Patterns
+    """What they learned."""
+    prices: Prices
+    """What the tokens of language models cost."""
+    access_log: AccessLog
+    """Who did what."""
+    # For the resources. The embedder as memories ask it, in batches, in time, again if that may help; and what
+    # executions keep of what they are given.
+    embedding: Embedding | None
+    payloads: Payloads
 
     def __init__(
         self,
@@ -410,7 +422,7 @@ class PrismaAgentClient:
         dry_run: bool = False,
         progress: Progress | None = None,
     ) -> Rotated:
-        """Seal with the newest key what another one has sealed; see `KeyRotation.rotate`."""
+        """Seal with the newest key what others have sealed, *batch_size* rows at a time; see `KeyRotation.rotate`."""
         return await KeyRotation(self).rotate(
             batch_size=batch_size, encrypt_plain=encrypt_plain, dry_run=dry_run, progress=progress
         )
@@ -434,7 +446,7 @@ class PrismaAgentClient:
     async def retrieve_memories(
         self, agent_id: str, query: str | None = None, limit: int = 10, **options: Unpack[SearchOptions]
     ) -> list[Memory]:
-        """Return the memories that fit *query* best, or the newest; see `Memories.search`."""
+        """Return the memories that fit *query* best, or the newest, 1 to 1000; see `Memories.search`."""
         return [hit.memory for hit in await self.memories.search(agent_id, query, limit=limit, **options)]
 
     async def register_tool(
@@ -471,11 +483,11 @@ class PrismaAgentClient:
         return await self.executions.fail(execution_id, error, usage=usage)
 
     async def record_metric(self, agent_id: str, name: str, value: float, unit: str = "") -> str:
-        """Record one point and return its id; see `Metrics.record`."""
+        """Record one point, *value* of that *unit*, and return its id; see `Metrics.record`."""
         return await self.metrics.record(agent_id, name, value, unit)
 
     async def get_agent_metrics(self, agent_id: str, hours: float = 24) -> dict[str, MetricSummary]:
-        """Return what each metric's points say together, by name; see `Metrics.summary`."""
+        """Return what the points of the last *hours* say together, by name of the metric; see `Metrics.summary`."""
         return await self.metrics.summary(agent_id, hours)
 
     async def store_learning_pattern(
@@ -485,7 +497,7 @@ class PrismaAgentClient:
         return await self.patterns.record(agent_id, pattern_type, content, name=name)
 
     async def get_learning_patterns(self, agent_id: str, min_confidence: float = 0.0) -> list[LearningPattern]:
-        """Return an agent's patterns, most confident first; see `Patterns.list`."""
+        """Return an agent's patterns as confident as that, in [0, 1], most confident first; see `Patterns.list`."""
         return await self.patterns.list(agent_id, min_confidence=min_confidence)
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TABLES", "Database"]
 
-logger = logging.getLogger("agentdb.client")
+logger: Final = logging.getLogger("agentdb.client")
 
 TABLES: Final = (
     "agents",

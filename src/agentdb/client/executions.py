@@ -46,7 +46,7 @@ __all__ = ["ExecutionStatus", "Executions"]
 if TYPE_CHECKING:
     from agentdb.client.execution.heartbeats import Heartbeats
 
-logger = logging.getLogger("agentdb.client")
+logger: Final = logging.getLogger("agentdb.client")
 
 _SQL: Final = load_queries("executions")
 _MOST_AT_ONCE: Final = 1000
@@ -163,6 +163,14 @@ class Executions(ExecutionReads, ExecutionReports):
 
         The text never stands in the way: what cannot be stored in it is replaced, what is too long cut, both marked.
 
+        Args:
+            execution_id: The execution.
+            error: What went wrong: an exception, or text.
+            usage: The tokens it used.
+            model: The language model it used; None leaves what `start` was told.
+            cost: In US dollars, 0 or more; None: what the price list says of its model and tokens, see `Prices`.
+            settings: What was chosen for it, beside what `start` was told.
+
         Raises:
             NotFoundError: There is no such execution.
             ConflictError: It has ended already, or was abandoned.
@@ -214,7 +222,7 @@ class Executions(ExecutionReads, ExecutionReports):
 
         The block's own exception is raised as it was. When its end cannot be recorded, that is logged, counted (see
         `HealthReport.recording`) and tried again with each heartbeat; with AGENTDB_STRICT_RECORDING it is raised,
-        unless the block itself has raised.
+        unless the block itself has raised. Arguments are those of `start`.
 
         Raises:
             InvalidInputError: The result that the block has set is not JSON; the execution has failed with this error.
@@ -252,11 +260,14 @@ class Executions(ExecutionReads, ExecutionReports):
         runs; `agentdb sweep` does it, too.
 
         Args:
-            older_than_seconds: How long they have not been heard of; None: AGENTDB_ABANDONED_AFTER_SECONDS.
+            older_than_seconds: How long they have not been heard of, 0 or more; None: AGENTDB_ABANDONED_AFTER_SECONDS.
             dry_run: End nothing, only count.
 
         Returns:
             How many there were.
+
+        Raises:
+            InvalidInputError: *older_than_seconds* is out of range.
         """
         silence = self._client.settings.abandoned_after_seconds if older_than_seconds is None else older_than_seconds
         seconds = check_number(silence, "older_than_seconds", 0, _LONGEST_SILENCE)

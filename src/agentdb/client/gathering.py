@@ -16,10 +16,13 @@ from agentdb.client.memory.large_scopes import LargeScopes
 from agentdb.models import AccessLogHealth, RecordingHealth, from_row
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
     from agentdb.client.client import PrismaAgentClient
     from agentdb.client.execution.writes import Ending, StartRow
     from agentdb.client.memory.rows import MemoryRow
     from agentdb.client.metric.recorder import MetricRecorder
+    from agentdb.client.metric.rows import MetricRow
     from agentdb.models import Execution
 
 __all__ = ["Gathering"]
@@ -51,7 +54,7 @@ class Gathering:
 
     def __init__(self, root: PrismaAgentClient) -> None:
         settings = root.settings
-        self.access_log = AccessEntries(AccessWrites(root), settings.flush_seconds)
+        self.access_log: AccessEntries = AccessEntries(AccessWrites(root), settings.flush_seconds)
         writes = ExecutionWrites(root)
         self.bursts: Bursts[MemoryRow, str] | Alone[MemoryRow, str]
         self.starts: Bursts[StartRow, Execution] | Alone[StartRow, Execution]
@@ -66,13 +69,13 @@ class Gathering:
             )
             self.ends = Bursts(writes.end_rows, at_most=_MOST_EXECUTIONS_AT_ONCE, patience_seconds=_PATIENCE_SECONDS)
         self._keeps_access_log = settings.access_log
-        self.accesses = Accesses(root.memories.count_recalls, settings.flush_seconds)
-        self.journal = Journal(Steps(root).write, settings.flush_seconds)
-        self.heartbeats = Heartbeats(root.executions.beat, settings.heartbeat_seconds)
-        self.large_scopes = LargeScopes()
+        self.accesses: Accesses = Accesses(root.memories.count_recalls, settings.flush_seconds)
+        self.journal: Journal = Journal(Steps(root).write, settings.flush_seconds)
+        self.heartbeats: Heartbeats = Heartbeats(root.executions.beat, settings.heartbeat_seconds)
+        self.large_scopes: LargeScopes = LargeScopes()
         self.warned_of_plain = False
         self.recorders: set[MetricRecorder] = set()
-        self.record_points = root.metrics.record_rows
+        self.record_points: Callable[[Sequence[MetricRow]], Awaitable[None]] = root.metrics.record_rows
 
     @property
     def recording(self) -> RecordingHealth:

@@ -92,9 +92,7 @@ class Metrics(MetricReads, MetricUpkeep):
         strict: bool = False,
     ) -> MetricRecorder:
         """
-        Return what takes points in memory and records them together, for hot loops.
-
-        ::
+        Return what takes points in memory and records them together, for hot loops:
 
             async with client.metrics.recorder() as recorder:
                 await recorder.record(agent_id, "latency", 12.5, "ms")

@@ -175,6 +175,9 @@ class Patterns(PatternLife, PatternRecognition):
             include_shared: Also those of the whole organization.
             include_inactive: Also those that are quarantined or retired.
             limit: Most patterns to return, 1 to 1000.
+
+        Raises:
+            InvalidInputError: An argument does not fit.
         """
         rows = await self._fetch(
             _SQL["list"],

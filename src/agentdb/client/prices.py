@@ -104,6 +104,9 @@ class Prices(Resource):
 
         Args:
             model: Only those of this model.
+
+        Raises:
+            InvalidInputError: *model* is no name.
         """
         rows = await self._fetch(_SQL["list"], None if model is None else check_text(model, "model"))
         return [_price(row) for row in rows]
@@ -118,6 +121,9 @@ class Prices(Resource):
 
         Returns:
             Whether there was one; the list's prices stay.
+
+        Raises:
+            InvalidInputError: An argument does not fit.
         """
         moment = check_time(valid_from, "valid_from")
         if moment is None:

@@ -41,7 +41,7 @@ __all__ = [
 P = ParamSpec("P")
 R = TypeVar("R")
 
-logger = logging.getLogger("agentdb.client")
+logger: Final = logging.getLogger("agentdb.client")
 
 MODULE: Final = "opentelemetry.trace"
 
@@ -66,7 +66,7 @@ class OperationSpan:
     __slots__ = ("_context", "_token", "span")
 
     def __init__(self, span: Span) -> None:
-        self.span = span
+        self.span: Any = span
         self._context: Any = None
         self._token: Any = None
 

@@ -182,6 +182,9 @@ class Tools(ToolCalls):
             owner_agent_id: Only those that this agent offers; None: all.
             include_deprecated: Also those that should no longer be used.
             limit: Most tools to return, 1 to 1000.
+
+        Raises:
+            InvalidInputError: An argument does not fit.
         """
         owner = None if owner_agent_id is None else check_text(owner_agent_id, "owner_agent_id")
         deprecated, most = check_flag(include_deprecated, "include_deprecated"), check_limit(limit)
@@ -200,6 +203,9 @@ class Tools(ToolCalls):
         Args:
             query: What is looked for, at most 10,000 characters.
             limit: Most tools to return, 1 to 1000.
+
+        Raises:
+            InvalidInputError: An argument does not fit.
         """
         text = check_text(query, "query", at_least=0, at_most=_MAX_QUERY_CHARACTERS)
         most = check_limit(limit)

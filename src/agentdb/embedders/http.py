@@ -50,7 +50,7 @@ class Endpoint:
     """
 
     def __init__(self, url: httpx.URL, *, headers: Mapping[str, str], model: str, timeout_seconds: float) -> None:
-        self.host = url.netloc.decode("ascii")
+        self.host: str = url.netloc.decode("ascii")
         self._url = url.copy_with(query=None)
         # httpx logs the URL of a request, so the query travels beside it.
         self._extensions = {"target": url.raw_path} if url.query else {}

@@ -31,7 +31,7 @@ class Model2VecEmbedder:
     def __init__(self, model: str | os.PathLike[str] | Any, *, name: str | None = None) -> None:
         if isinstance(model, str | os.PathLike):
             library = import_extra("model2vec", "model2vec")
-            self.model = name or model_name(model)
+            self.model: str = name or model_name(model)
             # force_download is the library's default: the whole model, at every start
             self._model = load_model(
                 lambda path: library.StaticModel.from_pretrained(path, force_download=False), model
@@ -39,7 +39,7 @@ class Model2VecEmbedder:
         else:
             self.model = name or _name_of(model)
             self._model = model
-        self.dimensions = int(self._model.dim)
+        self.dimensions: int = int(self._model.dim)
         # The library sets up its tokenizer for each call, which two threads must not do at once.
         self._lock = threading.Lock()
 

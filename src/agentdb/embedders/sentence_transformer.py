@@ -38,12 +38,12 @@ class SentenceTransformerEmbedder:
     ) -> None:
         if isinstance(model, str | os.PathLike):
             library = import_extra("sentence_transformers", "sentence-transformers")
-            self.model = name or model_name(model)
+            self.model: str = name or model_name(model)
             self._model = load_model(library.SentenceTransformer, model)
         else:
             self.model = name or _name_of(model)
             self._model = model
-        self.dimensions = _dimensions_of(self._model)
+        self.dimensions: int = _dimensions_of(self._model)
         self._options = {"show_progress_bar": False, **(options or {})}
         # Its tokenizers are set up for each call, which two threads must not do at once.
         self._lock = threading.Lock()

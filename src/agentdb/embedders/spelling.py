@@ -57,7 +57,7 @@ class SpellingEmbedder:
     def __init__(self, dimensions: int = 256) -> None:
         if not _is_length(dimensions):
             raise ConfigurationError("dimensions", f"expected a whole number, 1 to {_MOST_DIMENSIONS:,}.")
-        self.model = f"agentdb-spelling-{_VERSION}-{dimensions}"
+        self.model: str = f"agentdb-spelling-{_VERSION}-{dimensions}"
         self.dimensions = dimensions
 
     def __repr__(self) -> str:

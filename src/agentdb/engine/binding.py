@@ -27,7 +27,7 @@ class PlannedBinding:
     def __init__(self, statement: Statement, decode: DecodeRows) -> None:
         converts = [(place, encoder(type_)) for place, type_ in enumerate(statement.parameter_types)]
         self._converts = [(place, convert) for place, convert in converts if convert is not None]
-        self.decode = decode
+        self.decode: DecodeRows = decode
 
     def encode(self, arguments: Sequence[Any]) -> Sequence[Any]:
         """Convert each argument to its parameter's type."""

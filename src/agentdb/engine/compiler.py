@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Final
 
 from agentdb.engine.executor import compile_plan
 from agentdb.engine.plan import Node
@@ -36,7 +36,7 @@ _ABSENT: Any = object()
 
 
 # Nothing parses the groups that the generated client hands on.
-compile_groups = partial(compile_plan, as_json=True)
+compile_groups: Final = partial(compile_plan, as_json=True)
 
 
 class PlaceholderRefusedError(Exception):
@@ -48,7 +48,7 @@ class Planner:
 
     def __init__(self, schema: str, schema_name: str, *, max_plans: int = MAX_PLANS) -> None:
         self.datamodel: Datamodel = parse_schema(schema)
-        self.shapes = Shapes(self.datamodel)
+        self.shapes: Shapes = Shapes(self.datamodel)
         self._schema = schema
         self._schema_name = schema_name
         self._max_plans = max_plans

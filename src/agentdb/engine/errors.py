@@ -41,8 +41,8 @@ class QueryError(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
-        self.meta = dict(meta or {})
-        self.text = text or message
+        self.meta: dict[str, Any] = dict(meta or {})
+        self.text: str = text or message
 
     def payload(self) -> dict[str, Any]:
         """Return the error as the engine's protocol spells it."""

@@ -48,8 +48,8 @@ class Histogram:
     __slots__ = ("counts", "sum_ms")
 
     def __init__(self) -> None:
-        self.counts = [0] * (len(BOUNDS_MS) + 1)
-        self.sum_ms = 0.0
+        self.counts: list[int] = [0] * (len(BOUNDS_MS) + 1)
+        self.sum_ms: float = 0.0
 
     @property
     def count(self) -> int:
@@ -86,11 +86,11 @@ class Metrics:
 
     def __init__(self) -> None:
         self.calls = 0
-        self.queries = Histogram()
+        self.queries: Histogram = Histogram()
         self.active = 0
-        self.statements = Histogram()
-        self.statements_inside = Histogram()
-        self.waits = Histogram()
+        self.statements: Histogram = Histogram()
+        self.statements_inside: Histogram = Histogram()
+        self.waits: Histogram = Histogram()
         self.closed = 0
 
     # -- what is told

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from agentdb.engine import plan
 from agentdb.engine.generators import GENERATORS
 from agentdb.engine.values import milliseconds
+from agentdb.moments import utc_now
 from agentdb.postgres.driver import Driver
 
 Scope = Mapping[str, Any]
@@ -27,14 +28,14 @@ class Run:
     __slots__ = ("_now", "driver", "is_in_transaction")
 
     def __init__(self, driver: Driver, *, is_in_transaction: bool, now: datetime | None = None) -> None:
-        self.driver = driver
-        self.is_in_transaction = is_in_transaction
+        self.driver: Driver = driver
+        self.is_in_transaction: bool = is_in_transaction
         self._now = now
 
     def now(self) -> datetime:
         """Return the moment at which this was first asked, in whole milliseconds: every ``now()`` of a run is one."""
         if self._now is None:
-            self._now = milliseconds(datetime.now(UTC))
+            self._now = milliseconds(utc_now())
         return self._now
 
     def inside(self, transaction: Driver) -> Run:

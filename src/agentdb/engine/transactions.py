@@ -13,7 +13,7 @@ import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from agentdb.engine.errors import (
     transaction_aborted,
@@ -24,7 +24,7 @@ from agentdb.engine.errors import (
 from agentdb.errors import DatabaseError, NotConnectedError, PoolTimeoutError
 from agentdb.postgres.driver import Driver, Transaction
 
-logger = logging.getLogger("agentdb.engine")
+logger: Final = logging.getLogger("agentdb.engine")
 
 MAX_REMEMBERED = 1000
 """Of how many ended transactions it is remembered how they ended, to say so when one of them is used."""

@@ -17,12 +17,12 @@ import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import wasmtime
 
-logger = logging.getLogger("agentdb.engine")
+logger: Final = logging.getLogger("agentdb.engine")
 
 
 def load_module(engine: wasmtime.Engine, source: bytes, *, features: Sequence[str]) -> wasmtime.Module:

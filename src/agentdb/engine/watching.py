@@ -36,9 +36,9 @@ class Watch:
     __slots__ = ("is_logging", "is_on", "metrics")
 
     def __init__(self, *, is_logging: bool = False) -> None:
-        self.metrics = Metrics()
-        self.is_logging = is_logging
-        self.is_on = is_logging
+        self.metrics: Metrics = Metrics()
+        self.is_logging: bool = is_logging
+        self.is_on: bool = is_logging
 
     async def time(self, call: Awaitable[T]) -> T:
         """Await *call*, a call of the client, and count it."""

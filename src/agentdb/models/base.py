@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -16,14 +16,12 @@ class Input(BaseModel):
     """What a caller builds: checked then, and when it is changed."""
 
     # Input is hidden in errors: it may be a megabyte, or confidential.
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, hide_input_in_errors=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", validate_assignment=True, hide_input_in_errors=True)
 
 
-class Row(BaseModel):
-    """What comes back from the database."""
-
-    # from_row needs no validator, so none is built on import.
-    model_config = ConfigDict(frozen=True, defer_build=True)
+# from_row needs no validator, so none is built on import.
+class Row(BaseModel, frozen=True, defer_build=True):
+    """What comes back from the database. Type checkers want each subclass to say again that it is frozen."""
 
 
 @cache

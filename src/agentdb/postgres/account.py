@@ -22,7 +22,7 @@ from agentdb.errors import ConfigurationError
 
 __all__ = ["Account", "server_account"]
 
-logger = logging.getLogger("agentdb.postgres")
+logger: Final = logging.getLogger("agentdb.postgres")
 
 _NAME: Final = "agentdb"
 _FALLBACK_NAME: Final = "postgres"

@@ -28,7 +28,7 @@ from agentdb.postgres.account import Account, server_account
 
 __all__ = ["SUPERUSER", "Cluster"]
 
-logger = logging.getLogger("agentdb.postgres")
+logger: Final = logging.getLogger("agentdb.postgres")
 
 SUPERUSER: Final = "postgres"
 PORT: Final = 5432  # only names the socket file: the server listens on no network
@@ -61,8 +61,8 @@ class Cluster:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.data = directory / "postgres"
-        self.log = directory / "server.log"
+        self.data: Path = directory / "postgres"
+        self.log: Path = directory / "server.log"
         self._socket_note = directory / "socket"
         self._account: Account | None = None
 

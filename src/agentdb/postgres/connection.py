@@ -59,9 +59,9 @@ class StatementFacts:
     __slots__ = ("__weakref__", "_bindings", "columns", "parameter_types", "sql")
 
     def __init__(self, sql: str, parameter_types: tuple[PgType, ...], columns: tuple[Column, ...]) -> None:
-        self.sql = sql
-        self.parameter_types = parameter_types
-        self.columns = columns
+        self.sql: str = sql
+        self.parameter_types: tuple[PgType, ...] = parameter_types
+        self.columns: tuple[Column, ...] = columns
         self._bindings: dict[Bind, Binding] = {}
 
     def binding(self, bind: Bind) -> Binding:
@@ -88,10 +88,10 @@ class PreparedStatement:
 
     def __init__(self, source: Any, facts: StatementFacts) -> None:
         self._source = source  # which closes the statement when it is collected
-        self.state = source._state
-        self.facts = facts
-        self.has_run = False
-        self.is_used = True
+        self.state: Any = source._state
+        self.facts: StatementFacts = facts
+        self.has_run: bool = False
+        self.is_used: bool = True
         self._moments = _places_of_moments(facts.parameter_types)
 
     def plain(self, arguments: Sequence[object]) -> Sequence[object]:
@@ -133,15 +133,15 @@ class Connection:
 
     def __init__(self, raw: Any, facts: FactsBySql, cache_size: int) -> None:
         now = time.monotonic()
-        self.raw = raw
+        self.raw: Any = raw
         self._protocol = raw._protocol
         self.tenant: str | None = None
-        self.is_executing = False
-        self.is_interrupted = False
-        self.is_unsynced = False
+        self.is_executing: bool = False
+        self.is_interrupted: bool = False
+        self.is_unsynced: bool = False
         self.leased_at: float | None = now
-        self.returned_at = now
-        self.made_at = now
+        self.returned_at: float = now
+        self.made_at: float = now
         self.statements: dict[str, PreparedStatement] = {}
         self._facts = facts
         self._cache_size = cache_size

@@ -20,7 +20,7 @@ from agentdb.postgres.url import DEFAULT_STATEMENT_CACHE_SIZE, ConnectionOptions
 
 __all__ = ["dial", "dial_first", "hang_up"]
 
-logger = logging.getLogger("agentdb.postgres")
+logger: Final = logging.getLogger("agentdb.postgres")
 
 _SETUP_SECONDS: Final = 10.0
 _CLOSE_SECONDS: Final = 2.0

@@ -31,7 +31,7 @@ from agentdb.postgres.cluster import SUPERUSER, Cluster
 
 __all__ = ["EmbeddedServer", "default_data_dir", "ensure_embedded", "find_embedded", "start_embedded", "stop_embedded"]
 
-logger = logging.getLogger("agentdb.postgres")
+logger: Final = logging.getLogger("agentdb.postgres")
 
 DATABASE: Final = "agentdb"
 APPLICATION_ROLE: Final = "agentdb_app"

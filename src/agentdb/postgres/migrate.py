@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import importlib.resources
 import logging
 import time
 import uuid
@@ -23,6 +22,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from agentdb import shipped
 from agentdb.errors import ConfigurationError, DatabaseError, MigrationError
 from agentdb.postgres.connection import quoted
 from agentdb.postgres.driver import Driver
@@ -31,7 +31,7 @@ from agentdb.postgres.url import ConnectionOptions, parse_url
 
 __all__ = ["Migration", "MigrationStatus", "check", "deploy", "find_migrations", "resolve", "status"]
 
-logger = logging.getLogger("agentdb.migrate")
+logger: Final = logging.getLogger("agentdb.migrate")
 
 # What `prisma migrate` locks, so that neither runs beside the other.
 _LOCK: Final = 72707369
@@ -140,7 +140,7 @@ def find_migrations(directory: Path | Traversable | None = None) -> list[Migrati
     Args:
         directory: Where they are; None: in the installed package, else in the checkout.
     """
-    root = directory or _migrations_directory()
+    root = directory or shipped.migrations()
     found = [Migration(entry.name, entry) for entry in root.iterdir() if (entry / "migration.sql").is_file()]
     return sorted(found, key=lambda migration: migration.name)
 
@@ -406,12 +406,6 @@ async def _connected(database: str | ConnectionOptions) -> AsyncIterator[_Sessio
     finally:
         with contextlib.suppress(Exception):
             await asyncio.shield(raw.close(timeout=2.0))
-
-
-def _migrations_directory() -> Path | Traversable:
-    installed = importlib.resources.files("agentdb") / "_prisma" / "migrations"
-    # In a checkout, and installed from it as editable, the wheel's copy is not there.
-    return installed if installed.is_dir() else Path(__file__).parents[3] / "prisma" / "migrations"
 
 
 def _pending(known: Iterable[Migration], rows: Iterable[_Row]) -> list[Migration]:

@@ -31,7 +31,7 @@ from agentdb.postgres.url import ConnectionOptions
 
 __all__ = ["Pool", "PoolStats"]
 
-logger = logging.getLogger("agentdb.postgres")
+logger: Final = logging.getLogger("agentdb.postgres")
 
 _CLEAN_SECONDS: Final = 5.0
 _SWEEP_SECONDS: Final = 30.0

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PoolTransaction", "TransactionBlock"]
 
-logger = logging.getLogger("agentdb.postgres")
+logger: Final = logging.getLogger("agentdb.postgres")
 
 # How long a cancelled caller waits to learn how its COMMIT ended.
 _COMMIT_GRACE_SECONDS: Final = 5.0

@@ -12,14 +12,14 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from agentdb.errors import ConfigurationError
 
 __all__ = ["DEFAULT_CONNECTION_LIMIT", "ConnectionOptions", "parse_url"]
 
-logger = logging.getLogger("agentdb.postgres")
+logger: Final = logging.getLogger("agentdb.postgres")
 
 DEFAULT_CONNECTION_LIMIT = 10
 DEFAULT_POOL_TIMEOUT_SECONDS = 10.0

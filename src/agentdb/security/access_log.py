@@ -106,8 +106,8 @@ class ChainCheck:
     """
 
     def __init__(self, expected: Head | None = None) -> None:
-        self.entries = 0
-        self.head = Head(0, b"")
+        self.entries: int = 0
+        self.head: Head = Head(0, b"")
         self.problems: list[str] = []
         self._expected = expected
 

@@ -75,8 +75,8 @@ class KeyRing:
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         self._roots = dict(keys)
-        self.newest = next(iter(self._roots))
-        self.header = bytes((_FORMAT, len(self.newest))) + self.newest.encode()
+        self.newest: str = next(iter(self._roots))
+        self.header: bytes = bytes((_FORMAT, len(self.newest))) + self.newest.encode()
         # Of the ring and not of the module: keys go when it goes.
         self._derived = lru_cache(maxsize=4096)(self._derive)
 

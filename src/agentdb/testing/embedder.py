@@ -23,7 +23,7 @@ class HashEmbedder:
     """
 
     def __init__(self, dimensions: int = 64) -> None:
-        self.model = f"agentdb-test-{dimensions}"
+        self.model: str = f"agentdb-test-{dimensions}"
         self.dimensions = dimensions
 
     async def embed(self, texts: list[str]) -> list[list[float]]:

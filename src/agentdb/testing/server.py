@@ -1,40 +1,99 @@
-"""A migrated database for a test run."""
+"""
+The server of a test run: embedded, in a folder that is gone afterwards.
+
+One run has one folder and one server, whose processes share it as users of one embedded server do: the first starts it,
+the last one stops it. The folder belongs to the process that made it, the controller of pytest-xdist if there are
+workers, and says so by a lock that the kernel takes back when that process ends, in whatever way.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import os
 import shutil
 import tempfile
-from collections.abc import Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["run_apart", "temporary_server"]
+from agentdb.testing.aside import run_aside
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from agentdb.postgres.embedded import EmbeddedServer
+
+__all__ = ["RunFolder", "shared_server"]
+
+_PREFIX: Final = "agentdb-pytest-"
+_LOCK: Final = "run.lock"
+_BIRTH_SECONDS: Final = 60.0  # how long a folder may be without its lock: nobody takes longer to make it
 
 
-@contextmanager
-def temporary_server() -> Iterator[str]:
-    """Start an embedded server with its data in a temporary directory; give its URL, and remove it all afterwards."""
+class RunFolder:
+    """
+    The folder of one test run; making it removes those of runs that were killed, with their servers.
+
+    Short and not pytest's tmp_path: a socket's path may have 103 characters, and root's server runs as another user.
+    """
+
+    path: Path
+    """Where it is."""
+
+    def __init__(self) -> None:
+        _remove_leftovers()
+        self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        lock = _lock(self.path, os.O_CREAT)
+        assert lock is not None
+        self._lock = lock
+
+    def remove(self) -> None:
+        """Stop the server, if it still runs, and remove the folder."""
+        _remove(self.path)
+        os.close(self._lock)
+
+
+@contextlib.contextmanager
+def shared_server(folder: Path) -> Iterator[EmbeddedServer]:
+    """Give the run's server, migrated: started by the first process that asks, stopped by the last one to leave."""
     from agentdb.postgres.embedded import ensure_embedded  # only those who need the server pay for the import
 
-    # Short and not pytest's tmp_path: a socket's path may have 103 characters, and root's server runs as another user.
-    directory = Path(tempfile.mkdtemp(prefix="agentdb-"))
+    # Not durable: what a test run stores need not survive a power cut, and writes are several times as fast.
+    server = run_aside(ensure_embedded(folder, durable=False))
     try:
-        # Not durable: what a test run stores need not survive a power cut, and writes are several times as fast.
-        server = run_apart(ensure_embedded(directory, durable=False))
-        try:
-            yield server.url
-        finally:
-            server.stop()
+        yield server
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        server.release()
 
 
-def run_apart(work: Coroutine[Any, Any, T]) -> T:
-    """Run *work* on an event loop of its own in a thread of its own, so that a test framework's loop is left alone."""
-    with ThreadPoolExecutor(max_workers=1) as executor:
-        return executor.submit(asyncio.run, work).result()
+def _remove_leftovers() -> None:
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if path.is_symlink() or path.stat().st_uid != os.geteuid():
+                continue
+            if not (path / _LOCK).exists() and time.time() - path.stat().st_mtime < _BIRTH_SECONDS:
+                continue
+            lock = _lock(path, os.O_CREAT)
+            if lock is not None:  # its run is over
+                _remove(path)
+                os.close(lock)
+
+
+def _remove(path: Path) -> None:
+    if (path / "postgres").exists():
+        from agentdb.postgres.embedded import stop_embedded
+
+        stop_embedded(path)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _lock(path: Path, flags: int) -> int | None:
+    """Take the lock of a run's folder, until the descriptor that is returned is closed; None: its run has it."""
+    import fcntl  # not on Windows, where there is no embedded server either
+
+    descriptor = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor

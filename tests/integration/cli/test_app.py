@@ -11,8 +11,8 @@ from agentdb.cli.app import app
 from tests.integration.cli.conftest import Command
 
 COMMANDS = [
-    "audit", "demo", "doctor", "embedded", "erase", "export", "import", "index",
-    "migrate", "reembed", "rotate-keys", "stats", "sweep",
+    "audit", "demo", "doctor", "embedded", "erase", "export", "import", "import-sqlite",
+    "index", "init", "migrate", "reembed", "rotate-keys", "stats", "sweep",
 ]  # fmt: skip
 UNREACHABLE = "postgresql://somebody:secret-word@127.0.0.1:1/nothing"
 

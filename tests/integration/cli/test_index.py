@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shlex
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agentdb import AgentConfig, PrismaAgentClient
-from tests.acceptance.samples import samples
 from tests.conftest import Database
 from tests.integration.cli.conftest import Command, Outcome
 from tests.integration.client.many_vectors import break_off, fill, held_up, opened, until
 
 pytestmark = pytest.mark.postgres
-
-GUIDE = Path(__file__).resolve().parents[3] / "docs/howto/vector-indexes.md"
 
 LARGE: dict[str, Any] = {"model": "large", "dimensions": 8, "memories": 1500}
 SMALL: dict[str, Any] = {"model": "[small]", "dimensions": 4, "memories": 20}
@@ -177,26 +171,3 @@ def test_a_database_without_tables(blank_database: Database, agentdb: Command) -
 
     assert (outcome.status, outcome.out) == (1, "")
     assert "agentdb migrate deploy" in outcome.err
-
-
-def test_what_the_guide_says(database: Database, agentdb: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its commands, in their order: all of them work."""
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    Path("my_app").mkdir()
-    Path("my_app/embedding.py").write_text("from agentdb.testing import HashEmbedder\nembedder = HashEmbedder(8)\n")
-    _fill(database, {"model": "all-MiniLM-L6-v2", "dimensions": 384, "memories": 1000})
-    variables = {"DATABASE_URL": database.url, "AGENTDB_MIGRATION_URL": database.admin_url, "ORGANIZATION_ID": "acme"}
-
-    printed = []
-    for sample in samples(GUIDE, "sh"):
-        agentdb("index", "create", **variables)
-        for line in sample.code.splitlines():
-            outcome = agentdb(*shlex.split(line)[1:], **variables)
-            assert outcome.status == 0, (line, outcome)
-            printed.append(outcome.out)
-
-    assert printed[-3:] == [
-        "embedded 1,000, failed 0\n",
-        "created the index of agentdb-test-8, 8 dimensions\n",
-        "dropped the index of all-MiniLM-L6-v2, 384 dimensions\n",
-    ]

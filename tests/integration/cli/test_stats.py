@@ -10,14 +10,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from agentdb import AgentConfig, PrismaAgentClient, TokenUsage
+from agentdb import AgentConfig, MemoryEntry, MetricPoint, PrismaAgentClient, TokenUsage
 from agentdb.cli import output
-from agentdb.cli.stats import _dollars, _duration, _percent, _rate
+from agentdb.cli.stats.figures import STATUSES, bucket_of, spans
+from agentdb.cli.stats.texts import dollars, duration, percent, rate, size
 from tests.conftest import Database
 from tests.integration.cli.conftest import Command
 
@@ -34,7 +38,7 @@ def _with_client(database: Database, work: Callable[[PrismaAgentClient], Awaitab
 
 async def _fill(client: PrismaAgentClient) -> None:
     """Four executions of "scout", one of them failed; one of "clerk", without a price; a tool that fails."""
-    for name in ("scout", "clerk"):
+    for name in ("scout", "clerk", "idler"):
         await client.agents.register(AgentConfig(name=name, category="SUPPORT", id=f"id-{name}"))
     await client.tools.register("look_up")
     await client.tools.register("unused")
@@ -49,6 +53,12 @@ async def _fill(client: PrismaAgentClient) -> None:
     await client.executions.finish(execution.id, usage=TokenUsage(output=1))
     for index in range(5):
         await client.tools.record_call("look_up", "id-scout", success=index == 0, duration_ms=2 * index)
+    for number in range(3):
+        kind = "general" if number else "rule"
+        await client.memories.store(MemoryEntry(agent_id="id-scout", content=f"{number}", memory_type=kind))
+    await client.metrics.record_many(
+        [MetricPoint(agent_id="id-scout", name="accuracy", value=value, unit="%") for value in (60, 90)]
+    )
     old = datetime.now(UTC) - timedelta(hours=30)
     await client.driver.execute(
         "UPDATE agent_executions SET started_at = $1, finished_at = $1 WHERE task = '{\"n\": 0}'", (old,)
@@ -56,7 +66,7 @@ async def _fill(client: PrismaAgentClient) -> None:
 
 
 def test_what_there_is_to_see(database: Database, agentdb: Command) -> None:
-    """A line for each agent and for all, for each tool that was called, and for each failure."""
+    """A chart, a line for each agent and for all, for each tool that was called, each failure, each type of memory."""
     _with_client(database, _fill)
 
     outcome = agentdb("stats", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
@@ -64,7 +74,11 @@ def test_what_there_is_to_see(database: Database, agentdb: Command) -> None:
     assert (outcome.status, outcome.err) == (0, "")
     lines = [re.sub(r"\d+(\.\d+)? (ms|s)\b", "T", line) for line in outcome.out.splitlines()]
     lines = [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "WHEN", re.sub(" +", " ", line).strip()) for line in lines]
-    assert lines == [
+    above, below = lines.index(""), next(number for number, line in enumerate(lines) if line.startswith("table, of"))
+    assert lines[0] == "executions started in each 1h"
+    assert lines[above - 1] == "▒ failed █ completed"
+    assert set("▒█") <= set("".join(lines[1 : above - 1]))
+    assert lines[above + 1 : below] == [
         "agent executions success p50 p95 p99 tokens cost",
         "scout 3 67 % (21-94) T T T 3,000,000 $0.4500",
         "clerk 1 100 % (21-100) T T T 1 -",
@@ -75,7 +89,13 @@ def test_what_there_is_to_see(database: Database, agentdb: Command) -> None:
         "look_up 5 20 % (4-62) T T failing",
         "",
         "WHEN scout failed: ValueError: [red]no",
+        "",
+        "memories of living embedded sensitive",
+        "scout, general 2 - -",
+        "scout, rule 1 - -",
+        "",
     ]
+    assert any(re.fullmatch(r"agent_executions (-|5) [\d.]+ kB", line) for line in lines[below:])
     assert "\x1b" not in outcome.out
 
 
@@ -100,7 +120,13 @@ def test_as_json(database: Database, agentdb: Command) -> None:
     outcome = agentdb("stats", "--json", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
 
     found = json.loads(outcome.out)
-    assert list(found) == ["hours", "total", "agents", "tools", "never_used", "failing", "failures"]
+    assert list(found) == [
+        "hours", "total", "agents", "over_time", "tools", "never_used", "failing", "failures", "memories", "tables",
+    ]  # fmt: skip
+    assert len(found["over_time"]) in (24, 25)
+    assert sum(each["completed"] for each in found["over_time"]) == 3
+    assert found["memories"][0] == {"agent": "scout", "type": "general", "memories": 2, "embedded": 0, "sensitive": 0}
+    assert {"name", "rows", "size_bytes"} == set(found["tables"][0])
     assert [each["agent_name"] for each in found["agents"]] == ["scout", "clerk"]
     assert Decimal(found["total"]["cost"]) == Decimal("0.45")
     assert found["total"]["unpriced"] == 1
@@ -114,14 +140,50 @@ def test_as_json(database: Database, agentdb: Command) -> None:
 
 
 def test_an_empty_database(database: Database, agentdb: Command) -> None:
-    """A line says so; an agent that is not there did nothing either."""
+    """It is said in a line or two, and what to do."""
     nothing = agentdb("stats", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
-    nobody = agentdb("stats", "--agent", "nobody", "--hours", "0.5")
     as_json = agentdb("stats", "--json")
 
-    assert (nothing.status, nothing.out, nothing.err) == (0, "No execution started in the last 24 hours.\n", "")
-    assert (nobody.status, nobody.out) == (0, "No execution started in the last 0.5 hours.\n")
+    assert (nothing.status, nothing.err) == (0, "")
+    assert nothing.out.splitlines() == [
+        "No execution started in the last 24 hours.",
+        "Nothing is stored for this organization yet: `agentdb demo` shows an agent at work.",
+    ]
     assert json.loads(as_json.out)["total"]["executions"] == 0
+
+
+def test_an_agent_that_did_nothing(database: Database, agentdb: Command) -> None:
+    """It is there, in contrast to one that is mistyped."""
+    _with_client(database, _fill)
+
+    idle = agentdb("stats", "--agent", "idler", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
+    mistyped = agentdb("stats", "--agent", "idle")
+
+    assert (idle.status, idle.out.splitlines()[0]) == (0, "No execution started in the last 24 hours.")
+    assert (mistyped.status, mistyped.out) == (1, "")
+
+
+def test_a_metric(database: Database, agentdb: Command) -> None:
+    """Its figures, and its averages as a chart; or what there is in its place."""
+    _with_client(database, _fill)
+    where = {"DATABASE_URL": database.url, "ORGANIZATION_ID": "acme"}
+
+    outcome = agentdb("stats", "--agent", "scout", "--metric", "accuracy", **where)
+    as_json = json.loads(agentdb("stats", "--agent", "scout", "--metric", "accuracy", "--json").out)
+    other = agentdb("stats", "--agent", "scout", "--metric", "accuracies")
+    alone = agentdb("stats", "--metric", "accuracy")
+
+    lines = [" ".join(line.split()) for line in outcome.out.splitlines()]
+    assert lines[:4] == [
+        "metric points average least most p50 p95 last unit",
+        "accuracy 2 75.0 60.0 90.0 75.0 88.5 90.0 %",
+        "",
+        "average of each 1h",
+    ]
+    assert lines[4].startswith("75 │")
+    assert (as_json["summary"]["avg"], as_json["series"]["bucket"]) == (75, "1h")
+    assert other.out.splitlines() == ["scout recorded no accuracies in the last 24 hours.", "It recorded accuracy."]
+    assert (alone.status, "--agent" in alone.err) == (2, True)
 
 
 def test_only_one_organization(database: Database, agentdb: Command) -> None:
@@ -182,7 +244,7 @@ def test_terminals(
 )
 def test_durations(milliseconds: float | None, text: str) -> None:
     """Three digits, in the unit that fits."""
-    assert _duration(milliseconds) == text
+    assert duration(milliseconds) == text
 
 
 @pytest.mark.parametrize(
@@ -201,14 +263,36 @@ def test_amounts(cost: str | None, text: str) -> None:
     """In dollars; what is not all of it says so."""
     amount = None if cost is None else Decimal(cost)
 
-    assert _dollars(amount, is_part=False) == text
-    assert _dollars(amount, is_part=True) in ("-", ">= $0.0000", f">= {text}")
+    assert dollars(amount, is_part=False) == text
+    assert dollars(amount, is_part=True) in ("-", ">= $0.0000", f">= {text}")
+
+
+def test_sizes() -> None:
+    """Three digits, too."""
+    assert [size(count) for count in (0, 999, 1000, 8_192, 123_456, 7_654_321, 10**9, 2 * 10**15)] == [
+        "0 B", "999 B", "1 kB", "8.19 kB", "123 kB", "7.65 MB", "1 GB", "2,000 TB",
+    ]  # fmt: skip
+
+
+@given(st.floats(1e-3, 1e6), st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1)))
+def test_spans_fit_into_a_terminal(hours: float, naive: datetime) -> None:
+    """However long the time is: never more than 32, without a gap, and the last holds its end."""
+    until = naive.replace(tzinfo=UTC)
+    _, length = bucket_of(hours)
+    since = until - timedelta(hours=min(hours, 90_000))
+
+    found = spans([], since, until, length)
+
+    assert 1 <= len(found) <= 32
+    assert found[-1].start <= until < found[-1].start + length
+    assert all(after.start - before.start == length for before, after in pairwise(found))
+    assert all(set(span.counts) == set(STATUSES) for span in found)
 
 
 def test_rates() -> None:
     """All and nothing are said of all and nothing only."""
-    assert [_percent(rate) for rate in (0, 0.0001, 0.5, 0.9999, 1)] == ["0", "1", "50", "99", "100"]
-    assert _rate(None, None) == "-"
+    assert [percent(rate) for rate in (0, 0.0001, 0.5, 0.9999, 1)] == ["0", "1", "50", "99", "100"]
+    assert rate(None, None) == "-"
 
 
 def test_failures_that_do_not_open(database: Database, agentdb: Command) -> None:

@@ -199,7 +199,12 @@ def test_wrong_use(filled: Database, agentdb: Command) -> None:
     asyncio.run(second_agent(filled.url))
     agentdb("export", "--output", "memories.jsonl")
 
-    for arguments in (["import"], ["import", "nowhere"], ["import", "."], ["import", "memories.jsonl", "--agent", "x"]):
+    for arguments in (
+        ["import"],
+        ["import", "nowhere"],
+        ["import", "."],
+        ["import", "memories.jsonl", "--agent", "second"],
+    ):
         assert agentdb(*arguments).status == 2, arguments
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from agentdb import AgentConfig, Bucket, InvalidInputError, MetricPoint, MetricSummary, PrismaAgentClient
 from agentdb.client.metric.bins import RELATIVE_ERROR
-from agentdb.client.metric.buckets import bucket_edges, is_narrow, time_zone
+from agentdb.client.metric.buckets import BucketWidth, bucket_edges, is_narrow, time_zone
 
 pytestmark = pytest.mark.postgres
 
@@ -176,7 +176,7 @@ class Machine:
         assert planned == done
 
     async def check_series(
-        self, name: str, hours: float, bucket: str, zone: str, exact: bool, labels: dict[str, Any] | None
+        self, name: str, hours: float, bucket: BucketWidth, zone: str, exact: bool, labels: dict[str, Any] | None
     ) -> None:
         model, now = self.models[name], datetime.now(UTC)
         edges = bucket_edges(now, hours, bucket, time_zone(zone))

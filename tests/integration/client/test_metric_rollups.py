@@ -27,6 +27,7 @@ from agentdb import (
     PrismaAgentClient,
 )
 from agentdb.client.metric.bins import RELATIVE_ERROR, bin_key
+from agentdb.client.metric.buckets import BucketWidth
 from agentdb.client.queries import load_queries
 from agentdb.postgres import migrate
 from agentdb.postgres.url import parse_url
@@ -35,6 +36,8 @@ from tests.conftest import Database
 pytestmark = pytest.mark.postgres
 
 HOUR = timedelta(hours=1)
+WIDE: Sequence[BucketWidth] = ("1h", "6h", "1d", "1w", "1mo")
+ELSEWHERE: Sequence[tuple[BucketWidth, str]] = (("1h", "Asia/Kolkata"), ("1d", "Asia/Kathmandu"), ("5m", "UTC"))
 FRACTIONS = {"p50": 50, "p95": 95, "p99": 99}
 DRAWS: Sequence[Callable[[random.Random], float]] = (
     lambda chance: chance.gauss(0, 100),
@@ -108,12 +111,12 @@ class Diary:
     async def check(self, *, is_pruned: bool = False) -> None:
         points = list(self.points.values())
         metrics = self.client.metrics
-        for bucket in ("1h", "6h", "1d", "1w", "1mo"):
+        for bucket in WIDE:
             for exact in (True, False):
                 series = await metrics.series(self.agent.id, "m", hours=72, bucket=bucket, exact=exact)
                 check_series(series, [point for point in points if point[0] >= series.buckets[0].start])
                 assert is_pruned or series.exact or not (exact or bucket == "1h")
-        for bucket, zone in (("1h", "Asia/Kolkata"), ("1d", "Asia/Kathmandu"), ("5m", "UTC")):
+        for bucket, zone in ELSEWHERE:
             if not is_pruned:
                 series = await metrics.series(self.agent.id, "m", hours=72, bucket=bucket, timezone=zone)
                 check_series(series, [point for point in points if point[0] >= series.buckets[0].start])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from agentdb import Agent, MemoryEntry, PrismaAgentClient, Settings
-from agentdb.cli.checks import examine
+from agentdb.cli.doctor.examination import examine
 from agentdb.postgres.embedded import EmbeddedServer
 from tests.bouncer import running_bouncer
 from tests.certificates import Authority
@@ -110,7 +110,11 @@ async def test_tls_ends_at_the_pooler(
         monkeypatch.chdir(directory)
         monkeypatch.setenv("DATABASE_URL", url)
         monkeypatch.setenv("ORGANIZATION_ID", "acme")
-        (connection,) = [check async for check in examine() if check.name == "connection"]
-        assert connection.state == "ok"
-        assert "encrypted with TLSv1.3" in connection.finding
-        assert "through a pooler whose own connection is not encrypted" in connection.finding
+        found = {check.name: check async for check in examine()}
+        assert found["tls"].state == "ok"
+        assert "encrypted with TLSv1.3" in found["tls"].finding
+        assert "through a pooler whose own connection is not encrypted" in found["tls"].finding
+        assert (found["pool"].state, found["pool"].remedy.split(":")[0]) == (
+            "warning",
+            "Add pgbouncer=true to DATABASE_URL",
+        )

@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 
 from agentdb import PrismaAgentClient
-from agentdb.cli.checks import examine
+from agentdb.cli.doctor.examination import examine
 from agentdb.config import Settings
 from agentdb.errors import ConfigurationError, ConnectionFailedError
 from agentdb.postgres.account import server_account
@@ -457,19 +457,20 @@ class TestClient:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("ORGANIZATION_ID", "acme")
 
-        async def connection(url: str) -> tuple[str, str]:
+        async def last_of_connection(url: str) -> tuple[str, str]:
             monkeypatch.setenv("DATABASE_URL", url)
-            (check,) = [check async for check in examine() if check.name == "connection"]
+            *_, check = [check async for check in examine() if check.name in ("connection", "tls")]
             return check.state, check.finding + check.remedy
 
-        state, text = await connection(gate.url(database.url, HOST))
-        assert state == "ok"
+        state, text = await last_of_connection(gate.url(database.url, HOST))
+        assert state == "warning"
         assert "encrypted with TLSv1.3 (TLS_" in text
-        state, text = await connection(plain_gate.url(database.url, HOST))
+        assert "any server's certificate is taken" in text
+        state, text = await last_of_connection(plain_gate.url(database.url, HOST))
         assert state == "warning"
         assert "not encrypted" in text
         assert "sslmode=verify-full" in text
         monkeypatch.setenv("AGENTDB_REQUIRE_TLS", "1")
-        state, text = await connection(plain_gate.url(database.url, HOST))
+        state, text = await last_of_connection(plain_gate.url(database.url, HOST))
         assert state == "failed"
         assert "the server offers no TLS" in text

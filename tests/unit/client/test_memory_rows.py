@@ -69,7 +69,7 @@ def test_metadata_changed_after_the_entry_was_built_is_checked_again() -> None:
 def test_an_embedding_changed_after_the_entry_was_built_is_checked_again(vector: list[Any]) -> None:
     """Here, where the entry can still be named."""
     entry = MemoryEntry(agent_id="a", content="text", embedding=[1.0])
-    assert entry.embedding is not None
+    assert isinstance(entry.embedding, list)
     entry.embedding[:] = vector
 
     with pytest.raises(InvalidInputError) as caught:

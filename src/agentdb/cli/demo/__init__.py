@@ -22,11 +22,15 @@ def demo(
     ] = None,
 ) -> None:
     """
-    Watch an agent read Python's own documentation, remember it and answer questions from memory, and another one
-    examine it and learn how to ask best.
+    Watch an agent read, remember, answer and learn.
 
-    Uses DATABASE_URL and ORGANIZATION_ID if they are set, else a PostgreSQL server of its own. Run it again and it goes
-    on with what it knows: nothing is stored twice.
+    It reads Python's own documentation and answers questions from memory; another agent examines it and learns how to
+    ask best. Uses DATABASE_URL and ORGANIZATION_ID if they are set, else a PostgreSQL server of its own. Run it again
+    and it goes on with what it knows: nothing is stored twice.
+
+    Examples:
+        agentdb demo
+        agentdb demo --ask "How do I create a ZIP archive?"
     """
     asyncio.run(_demo(ask or []))
 

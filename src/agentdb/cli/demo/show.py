@@ -15,8 +15,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from agentdb.cli.chart import chart
 from agentdb.cli.output import progress as progress_console
 from agentdb.cli.output import results, shorten_path
+from agentdb.cli.stats.texts import number
 from agentdb.postgres.embedded import default_data_dir
 from agentdb.postgres.url import parse_url
 
@@ -34,11 +36,10 @@ if TYPE_CHECKING:
     from agentdb.cli.demo.agent import Question
     from agentdb.cli.demo.exam import Outcome
 
-__all__ = ["Show", "chart"]
+__all__ = ["Show"]
 
 _LINE_EVERY = 1000
 _PARTS = ("lexical", "semantic", "recency", "importance")
-_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class Show:
@@ -191,7 +192,7 @@ class Show:
             table.add_column(name, justify="right")
         table.add_column("unit")
         for name, summary in summaries.items():
-            values = (_number(value) for value in (summary.p50, summary.p95, summary.last))
+            values = (number(value) for value in (summary.p50, summary.p95, summary.last))
             table.add_row(f"  {name}", f"{summary.count:,}", *values, summary.unit)
         self._results.print(table)
 
@@ -207,7 +208,7 @@ class Show:
         operations.add_column("calls", justify="right")
         operations.add_column("median", justify="right")
         for name, taken in times.items():
-            operations.add_row(name, str(len(taken)), f"{_number(statistics.median(taken))} ms")
+            operations.add_row(name, str(len(taken)), f"{number(statistics.median(taken))} ms")
         both = Table.grid(padding=(0, 4))
         both.add_row(rows, operations)
         self._results.print(both)
@@ -225,29 +226,18 @@ class Show:
         self._results.print(f"   [dim]The agent itself, to copy from:[/dim] {shorten_path(source)}", soft_wrap=True)
 
 
-def chart(values: Sequence[float | None], *, top: float, height: int = 5) -> list[str]:
-    """Return *values*, 0 to *top*, as lines of a bar chart, the highest first; None is no bar."""
-    lines = []
-    for row in range(height, 0, -1):
-        eighths = [0 if value is None else round(8 * (height * value / top - row + 1)) for value in values]
-        cells = ("  " if each <= 0 else 2 * _BLOCKS[min(each, 8) - 1] for each in eighths)
-        label = f"{top * row / height:4.1f}" if row in (height, 1) or row == height // 2 + 1 else "    "
-        lines.append(f"{label} │{' '.join(cells)}")
-    return [*lines, "     └" + "─" * (3 * len(values))]
-
-
 def _found(finding: Finding) -> str:
     name = f"{finding.name} = {finding.value}" if finding.factor != "tool" else f"the tool {finding.name}"
     if finding.measure == "success":
         values = f"{finding.typical:.0%} succeed, {finding.other_typical:.0%} of the others"
     else:
-        values = f"{_number(finding.typical)} ms, {_number(finding.other_typical)} of the others"
+        values = f"{number(finding.typical)} ms, {number(finding.other_typical)} of the others"
     return f"with {name} {values} (p = {finding.adjusted_p_value:.1g})"
 
 
 def _rates(stats: ExecutionStats | ToolStats) -> tuple[str, str, str]:
     rate = "-" if stats.success_rate is None else f"{stats.success_rate:.0%}"
-    times = ("-" if time is None else f"{_number(time)} ms" for time in (stats.p50_ms, stats.p95_ms))
+    times = ("-" if time is None else f"{number(time)} ms" for time in (stats.p50_ms, stats.p95_ms))
     return rate, *times  # type: ignore[return-value]  # two of them
 
 
@@ -264,8 +254,3 @@ def _hit(hit: Mapping[str, Any]) -> Text:
 def _says(note: str) -> str:
     """Return the beginning of what a note says, on one line."""
     return " ".join(note.partition("\n\n")[2].split())
-
-
-def _number(value: float) -> str:
-    """Return *value* with three digits or more."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

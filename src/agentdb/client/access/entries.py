@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AccessEntries", "AccessWrites", "enter"]
 
-logger = logging.getLogger("agentdb.access")
+logger: Final = logging.getLogger("agentdb.access")
 
 _SQL: Final = load_queries("access_log")
 _CHAIN: Final = "SELECT chained, position, chain FROM access_log_chain($1, $2)"
@@ -114,7 +114,7 @@ class AccessEntries:
         self._stuck_since: float | None = None
         self._head: Head | None = None
         self._is_used = False
-        self.lost = 0
+        self.lost: int = 0
 
     def __len__(self) -> int:
         """Return how many entries wait."""

@@ -53,7 +53,7 @@ class AccessLog(Resource, family="access_log"):
             until: Only what began before.
             failed: True: only what ended with an error; False: only what did not.
             limit: Most entries to return, 1 to 1000.
-            offset: How many to pass over first.
+            offset: How many to pass over first, 0 or more.
 
         Raises:
             InvalidInputError: An argument does not fit.

@@ -35,11 +35,20 @@ if TYPE_CHECKING:
     from agentdb.client.client import PrismaAgentClient
     from agentdb.client.execution.running import RunningExecution
 
-__all__ = ["HOUSEKEEPING", "Entry", "Operation", "acting_as", "as_now", "is_watched", "running_operation"]
+__all__ = [
+    "HOUSEKEEPING",
+    "Entry",
+    "Operation",
+    "acting_as",
+    "as_now",
+    "is_watched",
+    "running_name",
+    "running_operation",
+]
 
 T = TypeVar("T")
 
-logger = logging.getLogger("agentdb.access")
+logger: Final = logging.getLogger("agentdb.access")
 
 HOUSEKEEPING: Final = frozenset(
     {
@@ -172,10 +181,10 @@ class Operation:
         actor = _actor.get()
         self.client = client
         self.name = name
-        self.agent_id = actor.agent_id or _executing_agent(client) or _as_id(agent_id)
-        self.user_name = actor.user_name
-        self.has_entry = False
-        self.is_over = False
+        self.agent_id: str | None = actor.agent_id or _executing_agent(client) or _as_id(agent_id)
+        self.user_name: str | None = actor.user_name
+        self.has_entry: bool = False
+        self.is_over: bool = False
         self._changed: dict[str, None] = {}
         self._read: dict[str, None] = {}
         self._row_ids: tuple[str, ...] = ()
@@ -337,6 +346,12 @@ def running_operation(client: PrismaAgentClient) -> Operation | None:
         theirs.organization_id == client.organization_id and theirs.settings is client.settings
     )
     return operation if is_same else None
+
+
+def running_name() -> str | None:
+    """Return what the operation is called that the calling code is part of, of whatever client."""
+    operation = _running.get()
+    return None if operation is None or operation.is_over else operation.name
 
 
 def is_watched(client: PrismaAgentClient) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from agentdb.client.archive.arrivals import ArchiveArrivals
@@ -21,6 +20,7 @@ from agentdb.client.memory.lines import MEMORIES, LineReader, LineWriter
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource
 from agentdb.errors import InvalidInputError, NotFoundError
+from agentdb.moments import utc_now
 from agentdb.validation import check_text, parse_json
 
 __all__ = ["Archive", "Restored", "Tally"]
@@ -45,16 +45,12 @@ _CHOICES: Final = (
 
 
 class Restored(NamedTuple):
-    """
-    What an import came to.
-
-    Attributes:
-        rows: How many rows are new, by table.
-        known: How many were there already, or belong to what was; they stay as they were.
-    """
+    """What an import came to."""
 
     rows: dict[str, int]
+    """How many rows are new, by table."""
     known: dict[str, int]
+    """How many were there already, or belong to what was; they stay as they were."""
 
 
 class Archive(Resource):
@@ -110,7 +106,7 @@ class Archive(Resource):
         if sealed is None:
             await self._refuse_sealed(agent_id)
         writer, breath, counts = LineWriter(ARCHIVE), Breath(), Counter[str]()
-        yield writer.line(header_values(self._client.organization_id, agent_id, datetime.now(UTC)), "the first line")
+        yield writer.line(header_values(self._client.organization_id, agent_id, utc_now()), "the first line")
         async with aclosing(self._rows(agent_id, sealed)) as rows:
             async for table, row in rows:
                 yield writer.line(line_values(table, row), f"a row of {table}")

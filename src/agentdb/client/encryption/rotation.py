@@ -37,24 +37,24 @@ _KeysInUse: TypeAlias = Mapping[tuple[str, str], int]
 
 
 class Rotated(NamedTuple):
-    """
-    What a change of keys came to.
-
-    Attributes:
-        key_id: The newest key, the one that seals.
-        rows: How many rows of each table it has sealed; on a dry run, would.
-        failed: How many rows stay as they are because they do not open, or cannot be read; on a dry run, those whose
-            key is missing.
-        failures: What is wrong with the first ten of them.
-        in_use: Of how many rows each key has sealed something by now, by its id; "?" stands for what is no sealed
-            value. A key that is not there may be removed.
-    """
+    """What a change of keys came to."""
 
     key_id: str
+    """The newest key, the one that seals."""
     rows: Mapping[str, int]
+    """How many rows of each table it has sealed; on a dry run, would."""
     failed: int
+    """
+    How many rows stay as they are because they do not open, or cannot be read; on a dry run, those whose key is
+    missing.
+    """
     failures: Sequence[str]
+    """What is wrong with the first ten of them."""
     in_use: Mapping[str, int]
+    """
+    Of how many rows each key has sealed something by now, by its id; "?" stands for what is no sealed value. A key that
+    is not there may be removed.
+    """
 
     @property
     def is_complete(self) -> bool:

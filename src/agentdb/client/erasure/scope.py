@@ -31,22 +31,22 @@ class Scope(NamedTuple):
 
 
 class Erased(NamedTuple):
-    """
-    What an erasure came to.
-
-    Attributes:
-        rows: How many rows it deleted, or would, by table; tables of which it deletes nothing are left out.
-        residue: Where what was erased is still spoken of: how many rows, by "table.column". Empty after a dry run.
-        unread: How many sealed values there were that could not be looked into for lack of their key, by
-            "table.column"; they are in no count of *residue*.
-        is_complete: Whether everything that was asked for is gone; False when it was not even tried, and when others
-            stored more of it meanwhile: erase again.
-    """
+    """What an erasure came to."""
 
     rows: dict[str, int]
+    """How many rows it deleted, or would, by table; tables of which it deletes nothing are left out."""
     residue: dict[str, int]
+    """Where what was erased is still spoken of: how many rows, by "table.column". Empty after a dry run."""
     unread: dict[str, int]
+    """
+    How many sealed values there were that could not be looked into for lack of their key, by "table.column"; they are
+    in no count of *residue*.
+    """
     is_complete: bool
+    """
+    Whether everything that was asked for is gone; False when it was not even tried, and when others stored more of it
+    meanwhile: erase again.
+    """
 
 
 def erasure_scope(agent_id: object, subject: object, key: object, *, organization: object) -> Scope:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final
 
 from agentdb.client.deferred import Deferred
 from agentdb.client.resource import may_pass
@@ -12,7 +13,7 @@ from agentdb.errors import AgentDBError, ConflictError, NotConnectedError, NotFo
 
 __all__ = ["Heartbeats"]
 
-logger = logging.getLogger("agentdb.client")
+logger: Final = logging.getLogger("agentdb.client")
 
 
 class Heartbeats:

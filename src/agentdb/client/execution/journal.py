@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Journal", "write_steps"]
 
-logger = logging.getLogger("agentdb.client")
+logger: Final = logging.getLogger("agentdb.client")
 
 _MOST_AT_ONCE: Final = 500
 _MOST_CHARACTERS_AT_ONCE: Final = 4_000_000  # encoding them holds the event loop up for some 10 ms
@@ -55,7 +55,7 @@ class Journal:
         self._arrival: asyncio.Future[None] | None = None  # of those that are leaving, be it that they come back
         self._count = 0
         self._characters = 0
-        self.lost = 0
+        self.lost: int = 0
 
     def __len__(self) -> int:
         """Return how many steps wait."""

@@ -14,7 +14,7 @@ from agentdb.validation import check_json, json_text, parse_json
 
 __all__ = ["Payloads", "Redact"]
 
-logger = logging.getLogger("agentdb.client")
+logger: Final = logging.getLogger("agentdb.client")
 
 Redact: TypeAlias = Callable[[Any, str], Any]
 

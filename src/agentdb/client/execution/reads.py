@@ -67,7 +67,7 @@ class ExecutionReads(Resource):
             since: Only those started then or later; a naive time is taken as UTC.
             until: Only those started before.
             limit: Most executions to return, 1 to 1000.
-            offset: How many to pass over first.
+            offset: How many to pass over first, 0 or more.
             must_open: Whether each that is encrypted has to open; else what does not has None in the place of task,
                 result, error and traceback.
 

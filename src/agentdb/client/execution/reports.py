@@ -27,16 +27,12 @@ _ATTEMPTS: Final = 10
 
 
 class ClearedExecutions(NamedTuple):
-    """
-    What `Executions.retain` deleted.
-
-    Attributes:
-        executions: Executions, each with its steps.
-        calls: Calls of tools outside of executions.
-    """
+    """What `Executions.retain` deleted."""
 
     executions: int
+    """Executions, each with its steps."""
     calls: int
+    """Calls of tools outside of executions."""
 
 
 class ExecutionReports(Resource):

@@ -9,7 +9,7 @@ from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack, get_args
 
 from pydantic import ValidationError
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LogLevel",
     "RunningExecution",
+    "TokenCounts",
     "UsageCounter",
     "checked_usage",
     "current_execution",
@@ -44,6 +45,16 @@ _MOST_NAMED: Final = 100
 _NO_USAGE: Final = TokenUsage()
 
 
+class TokenCounts(TypedDict, total=False):
+    """Numbers of tokens, as `TokenUsage` has them."""
+
+    input: int
+    cached_input: int
+    cache_write: int
+    output: int
+    reasoning: int
+
+
 class UsageCounter:
     """Adds up the tokens of a running execution; any thread may add."""
 
@@ -51,7 +62,7 @@ class UsageCounter:
         self._total = _NO_USAGE
         self._lock = threading.Lock()
 
-    def add(self, usage: TokenUsage | None = None, **tokens: int) -> None:
+    def add(self, usage: TokenUsage | None = None, **tokens: Unpack[TokenCounts]) -> None:
         """
         Count tokens.
 
@@ -78,27 +89,24 @@ class UsageCounter:
 
 @dataclass(slots=True, eq=False)
 class RunningExecution:
-    """
-    An execution that is running, as the code within it sees it.
-
-    Attributes:
-        result: What it will be completed with; JSON.
-        model: The language model it used, if one.
-        cost: In US dollars; None: what the price list says of its model and tokens.
-        settings: What was chosen for it, by name: prompt variant, temperature, …; JSON.
-            `Patterns.recognize` finds which of them make a difference.
-        usage: Its tokens: `execution.usage.add(input=…, output=…)`.
-        parent: The execution that called it, if that runs here.
-    """
+    """An execution that is running, as the code within it sees it."""
 
     id: str
     agent_id: str
     client: PrismaAgentClient = field(repr=False)
     parent: RunningExecution | None = field(repr=False)
+    """The execution that called it, if that runs here."""
     result: Any = field(default=None, repr=False)
+    """What it will be completed with; JSON."""
     model: str | None = None
+    """The language model it used, if one."""
     cost: Decimal | None = None
+    """In US dollars; None: what the price list says of its model and tokens."""
     settings: dict[str, Any] = field(default_factory=dict)
+    """
+    What was chosen for it, by name: prompt variant, temperature, …; JSON. `Patterns.recognize` finds which of them make
+    a difference.
+    """
     held: list[StepRow] = field(default_factory=list, repr=False)
     _usage: UsageCounter = field(default_factory=UsageCounter, init=False, repr=False)
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop, init=False, repr=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from agentdb.client.encryption.seals import sealing_of
@@ -12,6 +11,7 @@ from agentdb.client.execution.sealing import step_values
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource
 from agentdb.ids import uuid7_text
+from agentdb.moments import utc_now
 
 if TYPE_CHECKING:
     from agentdb.client.encryption.seals import Seals
@@ -78,7 +78,7 @@ def new_step(
         message,
         error_type,
         data,
-        datetime.now(UTC).isoformat(),
+        utc_now().isoformat(),
     )
 
 

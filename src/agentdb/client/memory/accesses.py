@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from agentdb.client.deferred import Deferred
 from agentdb.errors import AgentDBError, NotConnectedError
+from agentdb.moments import utc_now
 
 __all__ = ["Access", "Accesses"]
 
-logger = logging.getLogger("agentdb.client")
+logger: Final = logging.getLogger("agentdb.client")
 
 _MOST_AT_ONCE: Final = 1000
 
@@ -47,7 +48,7 @@ class Accesses:
 
     def note(self, memory_ids: Iterable[str]) -> None:
         """Count a recall of each."""
-        now = datetime.now(UTC)
+        now = utc_now()
         gathered = self._gathered
         for memory_id in memory_ids:
             known = gathered.get(memory_id)

@@ -81,7 +81,7 @@ class Arrivals:
     def __init__(self) -> None:
         self.memories = 0
         self.known = 0
-        self.elsewhere = Elsewhere()
+        self.elsewhere: Elsewhere = Elsewhere()
 
 
 class MemoryArrivals(MemoryResource):

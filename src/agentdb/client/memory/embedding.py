@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Embedding"]
 
-logger = logging.getLogger("agentdb.client")
+logger: Final = logging.getLogger("agentdb.client")
 
 _MOST_DIMENSIONS: Final = 16_000
 _FIRST_DELAY_SECONDS: Final = 0.2

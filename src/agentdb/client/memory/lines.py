@@ -87,7 +87,7 @@ class LineReader:
     """
 
     def __init__(self, layout: Layout = MEMORIES) -> None:
-        self.number = 0
+        self.number: int = 0
         self._layout = layout
         self._trailer = {layout.counted, _SEAL}
         self._checksums = hashlib.sha256()

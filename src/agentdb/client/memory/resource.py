@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MemoryResource"]
 
-logger = logging.getLogger("agentdb.client")
+logger: Final = logging.getLogger("agentdb.client")
 
 _REKEY: Final = load_queries("memories")["rekey"]
 

@@ -43,24 +43,22 @@ class SearchWeights:
     """
     What a search weighs how much; see `agentdb.client.memory.retrieval` for the formula.
 
-    Attributes:
-        lexical: Weight of the words in a hybrid search, 0 or more.
-        semantic: Weight of the embeddings in a hybrid search, 0 or more; not both are 0.
-        recency: How much being recent boosts a score, in [0, 1]: 0.2 makes 10 % more of now and 10 % less of long ago.
-        importance: The same for importance: 0.2 makes 10 % more of 1 and 10 % less of 0.
-        half_life: The age at which recency is one half.
-        half_lives: The same by memory type, for the types where it is another.
-
     Raises:
         InvalidInputError: A weight is out of its range, a half-life is not longer than nothing.
     """
 
     lexical: float = 0.5
+    """Weight of the words in a hybrid search, 0 or more."""
     semantic: float = 0.5
+    """Weight of the embeddings in a hybrid search, 0 or more; not both are 0."""
     recency: float = 0.2
+    """How much being recent boosts a score, in [0, 1]: 0.2 makes 10 % more of now and 10 % less of long ago."""
     importance: float = 0.2
+    """The same for importance: 0.2 makes 10 % more of 1 and 10 % less of 0."""
     half_life: timedelta = HALF_LIFE
+    """The age at which recency is one half."""
     half_lives: Mapping[str, timedelta] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    """The same by memory type, for the types where it is another."""
 
     def __post_init__(self) -> None:
         for name, at_most in (("lexical", 1e6), ("semantic", 1e6), ("recency", 1.0), ("importance", 1.0)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypedDict
 
 from agentdb.client.memory.filters import Where
@@ -18,7 +18,8 @@ from agentdb.client.queries import Written, load_queries, row_offset, row_step, 
 from agentdb.client.resource import known_uuid
 from agentdb.errors import DimensionMismatchError, EmbeddingError, InvalidInputError, NotFoundError
 from agentdb.models import Memory, SearchResult
-from agentdb.validation import check_flag, check_limit, check_offset, check_text
+from agentdb.moments import utc_now
+from agentdb.validation import VectorLike, check_flag, check_limit, check_offset, check_text
 
 if TYPE_CHECKING:
     from agentdb.client.memory.accesses import Accesses
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MemorySearch", "Order", "SearchOptions"]
 
-logger = logging.getLogger("agentdb.client")
+logger: Final = logging.getLogger("agentdb.client")
 
 Order = Literal["newest", "most_important"]
 
@@ -38,7 +39,7 @@ _MAX_QUERY_CHARACTERS: Final = 20_000
 class SearchOptions(TypedDict, total=False):
     """What a search is by, and what narrows it; see `MemorySearch.search`."""
 
-    embedding: Sequence[float] | None
+    embedding: VectorLike | None
     embedding_model: str | None
     min_importance: float | None
     memory_type: str | None
@@ -65,6 +66,11 @@ class MemorySearch(MemoryResource):
     async def get(self, memory_id: str, *, include_expired: bool = False, include_superseded: bool = False) -> Memory:
         """
         Return one memory, in one round trip.
+
+        Args:
+            memory_id: Its id.
+            include_expired: Also if it is past its time.
+            include_superseded: Also if a newer one replaced it.
 
         Raises:
             NotFoundError: No living memory has this id; expired and superseded ones count on request.
@@ -109,6 +115,9 @@ class MemorySearch(MemoryResource):
             include_shared: Also those that other agents share with the organization.
             include_expired: Also those past their time.
             include_superseded: Also those that a newer one replaced.
+
+        Raises:
+            InvalidInputError: An argument is out of range, or *since* is after *until*.
         """
         scope = MemoryScope.of(
             check_text(agent_id, "agent_id"),
@@ -155,7 +164,22 @@ class MemorySearch(MemoryResource):
         as_of: datetime | None = None,
         include_shared: bool = False,
     ) -> int:
-        """Return how many memories live: those of one agent, or of the whole organization; narrowed as by `list`."""
+        """
+        Return how many memories live: those of one agent, or of the whole organization; narrowed as by `list`.
+
+        Args:
+            agent_id: Whose memories; None: those of all agents.
+            memory_type: Only those of this type.
+            min_importance: Only those at least this important, in [0, 1].
+            where: Only those whose metadata this fits, as in `search`.
+            since: Only what happened then or later; a naive time is taken as UTC.
+            until: Only what happened before; a naive time is taken as UTC.
+            as_of: Those that lived at that time, as in `search`.
+            include_shared: Also those that other agents share with the organization.
+
+        Raises:
+            InvalidInputError: An argument is out of range, or *since* is after *until*.
+        """
         scope = MemoryScope.of(
             agent_id,
             self._seals,
@@ -175,7 +199,7 @@ class MemorySearch(MemoryResource):
         agent_id: str,
         query: str | None = None,
         *,
-        embedding: Sequence[float] | None = None,
+        embedding: VectorLike | None = None,
         limit: int = 10,
         min_importance: float | None = None,
         memory_type: str | None = None,
@@ -266,7 +290,7 @@ class MemorySearch(MemoryResource):
     ) -> SearchResult:
         sql, arguments = write_out(_SQL[scope.block("recent")], *scope.parameters, by_importance, row_step(limit))
         rows = (await self._fetch(sql, *arguments))[:limit]
-        now = datetime.now(UTC)
+        now = utc_now()
         accesses = self._recalled(rows)
         seals = self._seals
         return SearchResult(recent_hit(row, accesses, seals, now, weights, by_importance=by_importance) for row in rows)
@@ -323,7 +347,7 @@ class MemorySearch(MemoryResource):
             return None, str(error)
         return _Vector(packed, embedding.model, embedding.dimensions), None
 
-    def _vector(self, values: Sequence[float], model: str | None) -> _Vector:
+    def _vector(self, values: VectorLike, model: str | None) -> _Vector:
         packed = packed_vector(values, "embedding")
         dimensions = dimensions_of(packed)
         embedding = self._embedding

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MemoryChanges", "MemoryStore", "OnDuplicate"]
 
-logger = logging.getLogger("agentdb.client")
+logger: Final = logging.getLogger("agentdb.client")
 
 OnDuplicate = Literal["return", "raise"]
 
@@ -259,6 +259,9 @@ class MemoryStore(MemoryResource):
 
         Returns:
             Whether there was such a memory.
+
+        Raises:
+            InvalidInputError: *memory_id* is no id.
         """
         wanted = parse_uuid(memory_id)
         deleted = 0 if wanted is None else await self._execute(_SQL["delete"], wanted)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
@@ -24,6 +23,7 @@ from agentdb.client.memory.transfer_rows import (
 from agentdb.client.queries import load_queries, write_out
 from agentdb.errors import InvalidInputError, NotFoundError
 from agentdb.ids import NIL_UUID
+from agentdb.moments import utc_now
 from agentdb.validation import check_text
 
 if TYPE_CHECKING:
@@ -47,16 +47,12 @@ _CHOICES: Final = (
 
 
 class Imported(NamedTuple):
-    """
-    What an import came to.
-
-    Attributes:
-        memories: How many are new.
-        known: How many were there already, under the same id or as an equal one. They stay as they were.
-    """
+    """What an import came to."""
 
     memories: int
+    """How many are new."""
     known: int
+    """How many were there already, under the same id or as an equal one. They stay as they were."""
 
 
 class MemoryTransfer(MemoryArrivals):
@@ -107,7 +103,7 @@ class MemoryTransfer(MemoryArrivals):
         if sealed is None and (await self._fetch(_SQL["export_sealed"], agent_id))[0]["has_sealed"]:
             raise InvalidInputError("sealed", _CHOICES)
         writer, omitted = LineWriter(), 0
-        header = header_values(self._client.organization_id, agent_id, datetime.now(UTC), agents)
+        header = header_values(self._client.organization_id, agent_id, utc_now(), agents)
         yield writer.line(header, "the list of agents")
         async with aclosing(self._values(agent_id, sealed)) as memories:
             async for values in memories:

@@ -36,29 +36,21 @@ _MAX_ERROR_CHARACTERS: Final = 200
 
 
 class Swept(NamedTuple):
-    """
-    What a sweep deleted.
-
-    Attributes:
-        expired: Memories past their time.
-        surplus: Memories beyond the *max_memories* of their agents.
-    """
+    """What a sweep deleted."""
 
     expired: int
+    """Memories past their time."""
     surplus: int
+    """Memories beyond the *max_memories* of their agents."""
 
 
 class Reembedded(NamedTuple):
-    """
-    What became of memories that were to be embedded.
-
-    Attributes:
-        embedded: How many have a new embedding.
-        failed: How many could not be embedded; those without an older embedding have an *embedding_error*.
-    """
+    """What became of memories that were to be embedded."""
 
     embedded: int
+    """How many have a new embedding."""
     failed: int
+    """How many could not be embedded; those without an older embedding have an *embedding_error*."""
 
 
 class MemoryUpkeep(MemoryResource):
@@ -133,6 +125,9 @@ class MemoryUpkeep(MemoryResource):
         Args:
             agent_id: Only this agent's memories; None: the organization's.
             dry_run: Delete nothing, only count; older versions of what would be deleted are not counted.
+
+        Raises:
+            InvalidInputError: An argument does not fit.
         """
         agent = None if agent_id is None else check_text(agent_id, "agent_id")
         if check_flag(dry_run, "dry_run"):

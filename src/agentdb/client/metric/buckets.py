@@ -7,16 +7,18 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Final
+from typing import Final, Literal, TypeAlias, get_args
 from zoneinfo import ZoneInfo
 
 from agentdb.errors import InvalidInputError
 
-__all__ = ["BUCKETS", "about_how_many", "are_full_hours", "bucket_edges", "is_narrow", "time_zone"]
+__all__ = ["BUCKETS", "BucketWidth", "about_how_many", "are_full_hours", "bucket_edges", "is_narrow", "time_zone"]
+
+BucketWidth: TypeAlias = Literal["1m", "5m", "15m", "1h", "6h", "1d", "1w", "1mo"]
 
 _MINUTES: Final = {"1m": 1, "5m": 5, "15m": 15, "1h": 60, "6h": 360}
 _WALL: Final = {"6h": timedelta(hours=6), "1d": timedelta(days=1), "1w": timedelta(weeks=1), "1mo": timedelta(days=31)}
-BUCKETS: Final = ("1m", "5m", "15m", "1h", "6h", "1d", "1w", "1mo")
+BUCKETS: Final[tuple[str, ...]] = get_args(BucketWidth)
 MAX_BUCKETS: Final = 50_000
 # ZoneInfo makes a path and the name of a module of what it is given, and fails over a long one in its own ways.
 _ZONE: Final = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9+_-]+(/[A-Za-z0-9+_-]+){0,3}")

@@ -5,17 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from agentdb.client.metric.buckets import about_how_many, are_full_hours, bucket_edges, is_narrow, time_zone
+from agentdb.client.metric.buckets import (
+    BucketWidth,
+    about_how_many,
+    are_full_hours,
+    bucket_edges,
+    is_narrow,
+    time_zone,
+)
 from agentdb.client.metric.parts import joined, part_of_row
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource
 from agentdb.errors import InvalidInputError
 from agentdb.models import Bucket, MetricSeries, MetricSummary, from_row
+from agentdb.moments import utc_now
 from agentdb.validation import check_flag, check_json, check_number, check_text
 
 if TYPE_CHECKING:
@@ -53,6 +61,9 @@ class MetricReads(Resource):
 
         Returns:
             Summaries, each with *exact*: whether its percentiles are.
+
+        Raises:
+            InvalidInputError: An argument does not fit.
         """
         what = (check_text(agent_id, "agent_id"), _hours(hours))
         is_exact = check_flag(exact, "exact")
@@ -68,7 +79,7 @@ class MetricReads(Resource):
         name: str,
         *,
         hours: float = 24,
-        bucket: str = "1h",
+        bucket: BucketWidth = "1h",
         timezone: str = "UTC",
         exact: bool = True,
         labels: Mapping[str, Any] | None = None,
@@ -98,7 +109,7 @@ class MetricReads(Resource):
             InvalidInputError: An argument does not fit, there would be more than 50,000 buckets, or *bucket* is less
                 than an hour and points of that time are kept by the hour only.
         """
-        now, zone, back = datetime.now(UTC), time_zone(timezone), _hours(hours)
+        now, zone, back = utc_now(), time_zone(timezone), _hours(hours)
         are_many = about_how_many(back, bucket) > _MOST_BUCKETS_AT_ONCE
         edges = await _apart(are_many, lambda: bucket_edges(now, back, bucket, zone))
         what = (check_text(agent_id, "agent_id"), check_text(name, "name"), edges[:-1], edges[-1])

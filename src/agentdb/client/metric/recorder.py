@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from operator import itemgetter
 from types import TracebackType
 from typing import Any, Final, Self, TypeGuard
@@ -14,10 +14,11 @@ from agentdb.client.metric.rows import MetricRow, checked_row
 from agentdb.client.resource import blames_a_row
 from agentdb.errors import AgentDBError, DatabaseError, NotConnectedError, NotFoundError, QueryTimeoutError
 from agentdb.models import UndeliveredPoints, from_row
+from agentdb.moments import utc_now
 
 __all__ = ["MetricRecorder"]
 
-logger = logging.getLogger("agentdb.client")
+logger: Final = logging.getLogger("agentdb.client")
 
 _MOST_AT_ONCE: Final = 2000
 _BREATH_SECONDS: Final = 0.005
@@ -165,7 +166,7 @@ class MetricRecorder:
         loop = self._open_loop()
         row = checked_row(agent_id, name, value, unit, labels, recorded_at)
         if row[6] is None:
-            row = (*row[:6], datetime.now(UTC))
+            row = (*row[:6], utc_now())
         if loop.time() - self._breath > _BREATH_SECONDS:
             await asyncio.sleep(0)
             self._breath = loop.time()

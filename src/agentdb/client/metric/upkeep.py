@@ -11,6 +11,7 @@ from agentdb.client.metric.parts import joined, part_of_row, part_of_values
 from agentdb.client.queries import load_queries
 from agentdb.client.resource import Resource
 from agentdb.errors import InvalidInputError
+from agentdb.moments import utc_now
 from agentdb.validation import check_count, check_flag, check_number
 
 if TYPE_CHECKING:
@@ -42,29 +43,21 @@ SELECT least(
 
 
 class RolledUp(NamedTuple):
-    """
-    What `Metrics.roll_up` did.
-
-    Attributes:
-        hours: Hours that were rolled up, each of one metric of one agent.
-        renewed: Hours that were rolled up again, because their points had changed.
-    """
+    """What `Metrics.roll_up` did."""
 
     hours: int
+    """Hours that were rolled up, each of one metric of one agent."""
     renewed: int
+    """Hours that were rolled up again, because their points had changed."""
 
 
 class Retained(NamedTuple):
-    """
-    What `Metrics.retain` deleted.
-
-    Attributes:
-        points: Points whose hours are rolled up.
-        rollups: Hours that were rolled up.
-    """
+    """What `Metrics.retain` deleted."""
 
     points: int
+    """Points whose hours are rolled up."""
     rollups: int
+    """Hours that were rolled up."""
 
 
 class MetricUpkeep(Resource):
@@ -127,8 +120,8 @@ class MetricUpkeep(Resource):
 
         Args:
             points_days: Delete points this old, 0 to 36,500 days; None: keep them. Whole hours (UTC) go.
-            rollups_days: Delete rolled hours this old whose points are deleted, not less than *points_days*; None: keep
-                them.
+            rollups_days: Delete rolled hours this old whose points are deleted, *points_days* to 36,500 days; None:
+                keep them.
             dry_run: Delete nothing, only count.
             batch_size: Points or hours per step, 1 to 1,000,000; an hour's points go together, however many.
 
@@ -203,7 +196,7 @@ def _cutoff(days: float | None, field: str, ended: datetime) -> datetime:
     """Return before which hour all are *days* old and ended."""
     if days is None:
         return _BEGINNING
-    moment = datetime.now(UTC) - timedelta(days=check_number(days, field, 0, _LONGEST_DAYS))
+    moment = utc_now() - timedelta(days=check_number(days, field, 0, _LONGEST_DAYS))
     return min(moment.replace(minute=0, second=0, microsecond=0), ended)
 
 

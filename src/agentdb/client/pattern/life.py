@@ -36,7 +36,7 @@ class PatternLife(Resource):
 
         Args:
             pattern_id: The pattern.
-            min_trials: So often it has to have been tried.
+            min_trials: So often it has to have been tried, 0 or more.
             min_confidence: So confident it has to be, in [0, 1].
             reason: For `history`, at most 1000 characters.
 
@@ -158,7 +158,7 @@ class PatternLife(Resource):
         Args:
             agent_id: Only this agent's patterns; None: the organization's.
             pattern_type: Only those of this kind.
-            min_trials: So often a pattern has to have been tried to be promoted.
+            min_trials: So often a pattern has to have been tried to be promoted, 0 or more.
             min_confidence: So confident it has to be then, in [0, 1].
             quarantine_below: Quarantined is what can hardly succeed so often: the upper bound of the Wilson interval
                 of its success rate is lower. In [0, *min_confidence*]; 0: nothing.
@@ -167,6 +167,9 @@ class PatternLife(Resource):
 
         Returns:
             What was, or would be, done: promotions first, the best proven first.
+
+        Raises:
+            InvalidInputError: An argument does not fit.
         """
         confidence = check_number(min_confidence, "min_confidence", 0, 1)
         rows = await self._fetch(

@@ -7,7 +7,7 @@ import builtins
 import json
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from agentdb.client.pattern.comparisons import Comparison, adjust, compare_order, compare_rates
@@ -16,6 +16,7 @@ from agentdb.client.resource import Resource
 from agentdb.errors import NotFoundError
 from agentdb.ids import keyed_uuid
 from agentdb.models import Finding, from_row
+from agentdb.moments import utc_now
 from agentdb.validation import (
     check_count,
     check_flag,
@@ -88,16 +89,19 @@ class PatternRecognition(Resource):
         Args:
             agent_id: Only this agent's executions; None: all agents', each compared with its own.
             since: Only executions started then or later; a naive time is taken as UTC. None: the last 30 days.
-            min_trials: So many executions there have to be with a factor, and as many without it.
+            min_trials: So many executions there have to be with a factor, and as many without it; 1 or more.
             false_discovery_rate: The share of findings that may be chance, in [0.0001, 1].
             limit: Most findings to return and record, 1 to 1000.
             record: Whether to record them.
 
         Returns:
             Findings, the surest first.
+
+        Raises:
+            InvalidInputError: An argument does not fit.
         """
         agent = None if agent_id is None else check_text(agent_id, "agent_id")
-        begin = check_time(since, "since") or datetime.now(UTC) - _WINDOW
+        begin = check_time(since, "since") or utc_now() - _WINDOW
         fewest = check_count(min_trials, "min_trials", _MOST_TRIALS)
         rate = check_number(false_discovery_rate, "false_discovery_rate", 0.0001, 1)
         most, keep = check_limit(limit), check_flag(record, "record")
@@ -223,7 +227,7 @@ def _pattern(findings: Sequence[Finding], since: datetime) -> tuple[str, str, st
         "name": first.name,
         "value": first.value,
         "since": since.isoformat(),
-        "found_at": datetime.now(UTC).isoformat(),
+        "found_at": utc_now().isoformat(),
         "measures": {f.measure: {name: getattr(f, name) for name in _NUMBERS} for f in findings},
     }
     return first.agent_id, _name(first), check_json(content, "content"), first.trials, first.successes

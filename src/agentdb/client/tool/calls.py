@@ -163,6 +163,9 @@ class ToolCalls(Resource):
             failing_below: A tool is failing when the Wilson interval of its success rate lies below this, in [0, 1]:
                 when there are enough calls to be sure.
             include_deprecated: Also tools that should no longer be used.
+
+        Raises:
+            InvalidInputError: An argument does not fit.
         """
         below = check_number(failing_below, "failing_below", 0, 1)
         deprecated = check_flag(include_deprecated, "include_deprecated")

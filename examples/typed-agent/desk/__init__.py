@@ -1,0 +1,1 @@
+"""A support desk: an agent that answers tickets from what it remembers."""
