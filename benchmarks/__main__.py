@@ -24,6 +24,8 @@ from benchmarks.engine.cold import measure_cold_plans
 from benchmarks.engine.database import AUTHORS, POSTS_EACH, EngineDatabase, open_engine_database
 from benchmarks.engine.memory import MOST_SHAPES, measure_memory, resident_mb
 from benchmarks.harness import Case, Measurement, compare
+from benchmarks.imports import NOTES as IMPORT_NOTES
+from benchmarks.imports import measure_import
 from benchmarks.metrics.cases import measure_large_metrics, measure_metrics
 from benchmarks.placement import Placement
 from benchmarks.prisma_node import PLAIN, PREPARED
@@ -38,7 +40,7 @@ from benchmarks.startup import measure_startup
 from benchmarks.walls import NOTES as WALL_NOTES
 from benchmarks.walls import measure_walls
 
-PARTS = ("client", "retrieval", "metrics", "security", "engine", "start-up")
+PARTS = ("client", "retrieval", "metrics", "security", "import", "engine", "start-up")
 LARGE = "large"
 NOTES = (
     "raw: plain hand-written SQL on a dedicated asyncpg connection of the same role (agentdb_app, row-level security "
@@ -70,6 +72,7 @@ class Extent:
     points: int
     large_points: int
     sealed_rows: int
+    imported_rows: int
     searches: int
     starts: int
     cold_plans: int
@@ -111,6 +114,7 @@ def _extent(arguments: argparse.Namespace) -> Extent:
         points=20_000 if is_quick else 1_000_000,
         large_points=100_000 if is_quick else 10_000_000,
         sealed_rows=500 if is_quick else 10_000,
+        imported_rows=2000 if is_quick else 100_000,
         searches=10 if is_quick else 100,
         starts=3 if is_quick else 9,
         cold_plans=10 if is_quick else 100,
@@ -130,6 +134,7 @@ async def _measure(extent: Extent, json_file: Path | None) -> None:
     large: Section = []
     metrics: Section = []
     security: Section = []
+    imports: Section = []
     engine_facts: Mapping[str, str] = {}
     with Console(stderr=True).status("starting PostgreSQL") as status:
         async with open_database(extent.memories) as database:
@@ -147,6 +152,8 @@ async def _measure(extent: Extent, json_file: Path | None) -> None:
                     database, rows=extent.sealed_rows, rounds=extent.rounds, tell=status.update
                 )
                 security = [*walls, *encryption]
+            if "import" in extent.parts:
+                imports = await measure_import(database, rows=extent.imported_rows, tell=status.update)
             if LARGE in extent.parts:
                 points = await measure_large_metrics(
                     database, points=extent.large_points, rounds=extent.rounds, tell=status.update
@@ -177,9 +184,11 @@ async def _measure(extent: Extent, json_file: Path | None) -> None:
         "sides": NOTES,
         **({"retrieval": f"{extent.embedded_memories:,} memories; {RETRIEVAL_NOTES}"} if retrieval or large else {}),
         **({"walls": WALL_NOTES, "encryption": SECURITY_NOTES} if security else {}),
+        **({"import": IMPORT_NOTES} if imports else {}),
         **engine_facts,
     }
-    sections = [section for section in (client, retrieval, metrics, security, large, engine, startup) if section]
+    parts = (client, retrieval, metrics, security, imports, large, engine, startup)
+    sections = [section for section in parts if section]
     print_table(sections, facts, console, other=PLAIN)
     if json_file is not None:
         write_json(sections, facts, json_file)

@@ -23,6 +23,11 @@ from agentdb.postgres.url import parse_url
 from tests.wire import Wire
 
 TEMPLATE = "agentdb_template"
+# What changes how programs print, or how pytest runs, on some machines and in some CI services.
+OF_THE_MACHINE = {
+    "COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "LINES", "NO_COLOR", "PYTEST_ADDOPTS", "PYTHONWARNINGS", "PY_COLORS",
+    "TTY_COMPATIBLE", "TTY_INTERACTIVE",
+}  # fmt: skip
 
 # A busy machine makes an example slow, not wrong.
 settings.register_profile("agentdb", deadline=None)
@@ -48,7 +53,7 @@ def reachable_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
 def scrubbed_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the developer's own reaches a test."""
     for name in list(os.environ):
-        if name.startswith(("AGENTDB_", "PG")) or name in ("DATABASE_URL", "ORGANIZATION_ID"):
+        if name.startswith(("AGENTDB_", "PG")) or name in {"DATABASE_URL", "ORGANIZATION_ID"} | OF_THE_MACHINE:
             monkeypatch.delenv(name)
 
 
@@ -101,6 +106,15 @@ async def database(server: EmbeddedServer, template: str) -> AsyncIterator[Datab
     made = await _make_database(server, template)
     yield made
     leaked = await _drop_database(server, made)
+    assert not leaked, f"connections left open: {leaked}"
+
+
+@pytest.fixture(scope="module")
+def shared_database(server: EmbeddedServer, template: str) -> Iterator[Database]:
+    """A migrated database for all tests of a file that do not get in each other's way; one of its own takes longer."""
+    made = asyncio.run(_make_database(server, template))
+    yield made
+    leaked = asyncio.run(_drop_database(server, made))
     assert not leaked, f"connections left open: {leaked}"
 
 

@@ -16,11 +16,11 @@ class Setting:
 
     Attributes:
         names: Each variable, with the value that stands in the file.
-        meaning: What they mean, with unit and default; lines that are indented there are of code.
+        meaning: What they mean, with unit and default.
     """
 
     names: dict[str, str]
-    meaning: list[str]
+    meaning: str
 
 
 def settings_page(text: str) -> str:
@@ -40,7 +40,7 @@ def read_settings(text: str) -> list[Setting]:
             else:
                 meaning.append(line.removeprefix("#").removeprefix(" "))
         if names:
-            settings.append(Setting(names, meaning))
+            settings.append(Setting(names, " ".join(meaning)))
     return settings
 
 
@@ -48,7 +48,5 @@ def _section(setting: Setting) -> str:
     first, *others = setting.names
     heading = ", ".join(f"`{name}`" for name in setting.names)
     anchors = "".join(f'<span id="{name.lower()}"></span>' for name in others)
-    words = " ".join(line for line in setting.meaning if not line.startswith(" "))
-    code = [line.strip() for line in setting.meaning if line.startswith(" ")]
-    values = [*code, *(f"{name}={value}" for name, value in setting.names.items())]
-    return f"## {heading} {{ #{first.lower()} }}\n\n{anchors}{words}\n\n```bash\n" + "\n".join(values) + "\n```\n"
+    values = "\n".join(f"{name}={value}" for name, value in setting.names.items())
+    return f"## {heading} {{ #{first.lower()} }}\n\n{anchors}{setting.meaning}\n\n```bash\n{values}\n```\n"

@@ -117,7 +117,7 @@ class Settings:
             ConfigurationError: There is a DATABASE_URL but no ORGANIZATION_ID, or a variable cannot be read.
             InvalidInputError: The organization's id is none; see `check_organization_id`.
         """
-        variables = _Variables(os.environ if environment is None else environment, directory or Path.cwd())
+        variables = _Variables(os.environ if environment is None else environment, directory or Path())
         url = database_url or variables.text("DATABASE_URL")
         data_dir = variables.text("AGENTDB_DATA_DIR")
         heartbeat = variables.number("AGENTDB_HEARTBEAT_SECONDS", float, at_least=0.001) or _HEARTBEAT_SECONDS
@@ -166,7 +166,7 @@ def find_sources(*, environment: Mapping[str, str] | None = None, directory: Pat
         ConfigurationError: There is a `.env` that cannot be read.
     """
     read = {
-        ".env": _read_dotenv((directory or Path.cwd()) / ".env"),
+        ".env": _read_dotenv((directory or Path()) / ".env"),
         "environment": os.environ if environment is None else environment,
     }
     return {

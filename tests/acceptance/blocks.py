@@ -16,7 +16,7 @@ _BLOCK = re.compile(
 )
 _HEADING = re.compile(r'^(?:#+ (?P<title>.+)| *=== "(?P<tab>.+)")$', re.MULTILINE)
 _NUMBERS_VARY = re.compile(r"<!-- numbers vary -->\s*\Z")
-_PIECE = re.compile(r"(?P<lines>^…\n)|(?P<text>…)|(?P<number>\d[\d,.]*)", re.MULTILINE)
+_PIECE = re.compile(r"(?P<lines>^…\n)|(?P<text>…)|(?P<number>\d[\d,.]*(?P<unit> m?s\b)?)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +75,13 @@ def is_as_shown(shown: str, printed: str, *, numbers_vary: bool = False) -> bool
     Return whether *printed* is what the page shows.
 
     "…" stands for any text within a line, and alone in its line for any lines. Indentation and the number of blanks and
-    of "─" do not matter, for it is what columns hold that makes them wide. With *numbers_vary* a number is any number.
+    of "─" do not matter, for it is what columns hold that makes them wide. With *numbers_vary* a number is any number,
+    and a time may be one of seconds: the machine may have been busy.
     """
 
     def pattern(piece: re.Match[str]) -> str:
         if piece["number"]:
-            return r"\d[\d,.]*" if numbers_vary else re.escape(piece["number"])
+            return rf"\d[\d,.]*{' m?s' if piece['unit'] else ''}" if numbers_vary else re.escape(piece["number"])
         return r"(?:.*\n)*?" if piece["lines"] else ".*"
 
     shown, end, parts = _without_layout(shown), 0, []

@@ -183,7 +183,7 @@ class Reader:
     async def _start(self, *command: str) -> subprocess.CompletedProcess[str]:
         return await asyncio.to_thread(
             subprocess.run, command, cwd=self.environment["PWD"], env=self.environment, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, encoding="utf-8", timeout=120, check=False,
+            capture_output=True, text=True, encoding="utf-8", timeout=900, check=False,
         )  # fmt: skip
 
     def _save(self, block: Block) -> None:

@@ -97,6 +97,8 @@ def test_an_output_is_not_as_shown(shown: str, printed: str) -> None:
 def test_numbers_may_vary_and_words_may_not() -> None:
     """A number is a number, with its separators, wherever it stands."""
     assert is_as_shown("12,407 rows in 1.9 s, 2026-11-28\n", "3 rows in 10 s, 2025-01-01\n", numbers_vary=True)
+    assert is_as_shown("p95 11.5 ms -\n", "p95 1.2 s -\n", numbers_vary=True)
+    assert not is_as_shown("11.5 ms\n", "11.5 min\n", numbers_vary=True)
     assert not is_as_shown("2 rows\n", "no rows\n", numbers_vary=True)
 
 

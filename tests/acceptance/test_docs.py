@@ -92,6 +92,14 @@ def _leads_somewhere(path: Path, link: str, pages: Mapping[Path, _Page]) -> bool
     return target in pages and (not parts.fragment or parts.fragment in pages[target].ids or parts.fragment[:2] == "__")
 
 
+def test_every_page_stands_in_the_navigation_once() -> None:
+    """The build complains of one that is left out, and not of one that is there twice."""
+    named = re.findall(r"^ +- (?:[\w ]+: )?([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
+
+    assert len(named) > 50
+    assert sorted(set(named)) == sorted(named)
+
+
 def test_nothing_comes_from_another_host(site: Path, pages: Mapping[Path, _Page]) -> None:
     """No script, style, font or picture: reading the documentation tells nobody, and works without a network."""
     loads = {load for page in pages.values() for load in page.loads}

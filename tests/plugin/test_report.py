@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from agentdb import AgentConfig, Execution, ExecutionTree, MemoryEntry, Step, TokenUsage
 from agentdb.models import from_row
 from agentdb.postgres.url import parse_url
+from agentdb.testing.organization import new_organization
 from agentdb.testing.report import LastMetric, recorded, report_lines
 from agentdb.testing.stage import Stage, open_stage
 from tests.conftest import Database
@@ -42,7 +43,7 @@ def _tree(execution: Execution, *steps: Step, children: tuple[ExecutionTree, ...
 def _recorded(url: str, happens: Callable[[Stage], Coroutine[Any, Any, object]]) -> str:
     """Return what the report of a test says in which that happens."""
     with asyncio.Runner() as runner:
-        opened = open_stage(url, None, is_shared=False)
+        opened = open_stage(url, new_organization(), None, is_shared=False)
         stage = runner.run(opened.__aenter__())
         runner.run(happens(stage))
         text = recorded(stage)

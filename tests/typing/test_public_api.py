@@ -63,7 +63,7 @@ def methods() -> dict[str, Method]:
 
 
 METHODS: Final = methods()
-CLASSES: Final = [each for each in map(vars(agentdb).__getitem__, agentdb.__all__) if inspect.isclass(each)]
+CLASSES: Final = [each for name in agentdb.__all__ if inspect.isclass(each := getattr(agentdb, name))]
 
 
 def parameters(method: Method) -> list[inspect.Parameter]:

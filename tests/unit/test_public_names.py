@@ -15,7 +15,6 @@ import pytest
 import agentdb
 from agentdb import errors, models
 
-
 IMPORTED: Final = {
     alias.name: node.module or ""
     for node in ast.walk(ast.parse(Path(agentdb.__file__).read_text(encoding="utf-8")))
@@ -45,7 +44,7 @@ def test_each_name_is_what_type_checkers_believe(name: str) -> None:
 
 
 def test_nothing_is_loaded_before_a_name_is_asked_for() -> None:
-    """Completion in a shell of Python knows them all the same, a module below is found, and a wrong name is an error."""
+    """Completion in Python's own shell knows them, a module below is found, and a wrong name is an error."""
     code = """
 import sys, agentdb
 assert [name for name in sys.modules if name.startswith("agentdb")] == ["agentdb"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Final
 
 import typer
@@ -26,7 +27,7 @@ from agentdb.cli import (
     transfer,
 )
 from agentdb.cli.help import read_docstrings
-from agentdb.cli.output import print_json, say
+from agentdb.cli.output import print_error, say
 from agentdb.errors import AgentDBError, ConfigurationError, InvalidInputError
 
 __all__ = ["app", "run"]
@@ -75,21 +76,21 @@ def run(arguments: Sequence[str]) -> int:
             warnings.showwarning = _show_warning
             app(args=list(arguments), prog_name="agentdb")
     except SystemExit as exit_:
+        if _was_interrupted(exit_):
+            return INTERRUPTED
         return exit_.code if isinstance(exit_.code, int) else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     except (AgentDBError, OSError) as error:
-        _print_error(error, as_json="--json" in arguments)
+        with suppress(OSError):  # what is full, or has left, may be the very one that it is told
+            print_error(error, as_json="--json" in arguments)
         return WRONG_USE if isinstance(error, (ConfigurationError, InvalidInputError)) else FAILED
     return DONE
 
 
-def _print_error(error: AgentDBError | OSError, *, as_json: bool) -> None:
-    """Say why a command failed: in a line on stderr, and to a program on stdout, where it reads the result."""
-    text = str(error) if isinstance(error, AgentDBError) else f"{error.filename or 'output'}: {error.strerror or error}"
-    say(f"agentdb: {text}", err=True)
-    if as_json:
-        print_json({"error": {"type": type(error).__name__, "message": text}})
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C led to *error*; at a question typer makes an exit of its own of it."""
+    return error is not None and (isinstance(error, KeyboardInterrupt) or _was_interrupted(error.__context__))
 
 
 def _show_warning(message: Warning | str, *_where: object, **_more: object) -> None:

@@ -17,13 +17,16 @@ __all__ = ["complete_agent", "complete_category", "complete_migration"]
 
 _MOST: Final = 50
 _SECONDS: Final = 1.0
-_NAMES: Final = """
-SELECT name FROM agents WHERE organization_id = $1 AND starts_with(name, $2) ORDER BY name LIMIT $3
+# Others have given these names, a shell puts them into its user's command line as they are, and zsh even evaluates
+# them; so only those of which no shell makes anything else.
+_NAMES: Final = r"""
+SELECT name FROM agents WHERE organization_id = $1 AND starts_with(name, $2) AND name ~ '^\w[\w.@+/-]*$'
+ORDER BY name LIMIT $3
 """
 
 
 def complete_agent(incomplete: str) -> list[str]:
-    """Return names of agents that begin so; none where the database does not answer within a second."""
+    """Return plain names of agents that begin so; none where the database does not answer within a second."""
     try:
         return asyncio.run(_agent_names(incomplete))
     except Exception:  # whatever it is, the shell's user did not ask for it

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from agentdb.cli.interrupts import interruptible
 from agentdb.cli.options import AsJson, DryRun, Yes, agent_option
 from agentdb.cli.output import say
 
@@ -118,7 +119,9 @@ def _ask(rehearsed: Erased) -> None:
     """Go on only if whoever is at the terminal says so."""
     if not sys.stdin.isatty():
         raise typer.BadParameter("is missing: there is no terminal to ask at.", param_hint="--yes")
-    if not typer.confirm(f"Erase these {sum(rehearsed.rows.values()):,} rows for good?"):
+    with interruptible():
+        is_meant = typer.confirm(f"Erase these {sum(rehearsed.rows.values()):,} rows for good?")
+    if not is_meant:
         raise typer.Exit(_FAILED)
 
 

@@ -30,6 +30,7 @@ _SHOWN_REFUSALS = 5
 _SHOWN_FROM = 1000
 _NO_FIELD = "ignore"
 _DISK_FULL = "53100"
+_ALL_THERE = "Everything is there."
 _GO_ON = "what is imported stays: run it again to go on."
 
 
@@ -68,8 +69,8 @@ def import_sqlite(
     Bring in what an agent has in a SQLite file.
 
     Tables and columns are recognised by their names and values; a mapping says what is not. Rows that cannot be taken
-    are left out and named. It may be broken off and run again: what is there stays as it is. At the end the database is
-    compared with what was to be in it. Exit status 1 if a row was refused, or nothing was recognised.
+    are left out and named. It may be broken off and run again: what is there stays as it is. All that is written is
+    read back and compared with what was to be there. Exit status 1 if a row was refused, or nothing was recognised.
 
     Examples:
         agentdb import-sqlite old.db --dry-run
@@ -220,18 +221,26 @@ def _some(count: int, what: str) -> list[str]:
 def _print_refusals(table: TableReport) -> None:
     for row, reason in table.refusals[:_SHOWN_REFUSALS]:
         _say(f"{row} refused: {reason}", "  ")
-    if len(table.reasons) > 1 or table.refused > _SHOWN_REFUSALS:
+    if table.refused > _SHOWN_REFUSALS:
         for reason, count in sorted(table.reasons.items(), key=lambda each: -each[1])[:_SHOWN_REFUSALS]:
             _say(f"in all {count:,}: {reason}", "  ")
 
 
 def _end(report: Report) -> str:
+    if not report.tables:
+        return "Nothing was recognised: there is no table in the file."
     if all(table.kind == _NO_FIELD for table in report.tables):
         return "Nothing was recognised: --write-mapping makes a mapping to say what the tables are."
     if report.agent_id is None:
         return "Nothing was written."
-    end = "Everything is there." if report.is_complete else "Not all of it is there: see above."
-    return f"agent {report.agent} ({report.agent_id}): {end}"
+    return f"agent {report.agent} ({report.agent_id}): {_ending(report)}"
+
+
+def _ending(report: Report) -> str:
+    if not report.is_complete:
+        return "Not all of it is there: see above."
+    differing = sum(table.differing for table in report.tables)
+    return f"Everything is there; {differing:,} changed since, here or in the file." if differing else _ALL_THERE
 
 
 def _say(text: str, indent: str = "") -> None:

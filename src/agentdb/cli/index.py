@@ -204,6 +204,7 @@ def _print(kinds: list[EmbeddingKind]) -> None:
     from rich.text import Text
 
     from agentdb.cli.output import results
+    from agentdb.security.access_log import on_one_line
 
     if not kinds:
         typer.echo("no memory has an embedding")
@@ -218,7 +219,7 @@ def _print(kinds: list[EmbeddingKind]) -> None:
     for kind in kinds:
         index = kind.index if kind.is_indexable else "too long for one"
         size = decimal(kind.size_bytes) if kind.size_bytes else ""
-        table.add_row(Text(kind.model), f"{kind.dimensions:,}", f"{kind.memories:,}", index, size)
+        table.add_row(Text(on_one_line(kind.model)), f"{kind.dimensions:,}", f"{kind.memories:,}", index, size)
     console.print(table)
     for hint in _hints(kinds):
         typer.echo(hint)

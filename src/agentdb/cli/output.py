@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
-__all__ = ["WIDTH", "harmless", "print_json", "progress", "results", "say", "shorten_path", "spell_out"]
+    from agentdb.errors import AgentDBError
+
+__all__ = ["WIDTH", "harmless", "print_error", "print_json", "progress", "results", "say", "shorten_path", "spell_out"]
 
 WIDTH = 100
 """Widest line of the commands' own layout; a narrower terminal narrows it."""
@@ -100,6 +102,14 @@ def progress() -> Console:
 def print_json(document: Mapping[str, object]) -> None:
     """Print a result, or why there is none, for a program."""
     typer.echo(json.dumps(document, indent=2, default=str))
+
+
+def print_error(error: AgentDBError | OSError, *, as_json: bool) -> None:
+    """Say why a command failed: in a line on stderr, and to a program on stdout, where it reads the result."""
+    text = f"{error.filename or 'output'}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
+    say(f"agentdb: {text}", err=True)
+    if as_json:
+        print_json({"error": {"type": type(error).__name__, "message": text}})
 
 
 def shorten_path(path: Path) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
 import typer
 
+from agentdb.cli.interrupts import interruptible
 from agentdb.cli.options import AsJson, agent_option
-from agentdb.cli.output import say
+from agentdb.cli.output import print_error
 
 if TYPE_CHECKING:
     from agentdb.client.archive.transfer import Restored
@@ -74,11 +73,12 @@ def export(
     if output is None or str(output) == "-":
         if as_json:
             raise typer.BadParameter("it takes an --output: stdout is the export itself.", param_hint="--json")
-        rows = asyncio.run(_export(agent, sealed, typer.get_binary_stream("stdout")))
+        with _damage_fails():
+            rows = asyncio.run(_export(agent, sealed, typer.get_binary_stream("stdout")))
         typer.echo(f"exported {_named(rows)}", err=True)
         return
     path = _checked(output, force=force)
-    with _failing_in_words(output), _whole_file(path, force=force) as file:
+    with _naming(output), _damage_fails(as_json=as_json), _whole_file(path, force=force) as file:
         rows = asyncio.run(_export(agent, sealed, file))
     if as_json:
         from agentdb.cli.output import print_json
@@ -107,9 +107,9 @@ def import_(
     # Not left to typer, which looks for a file named "-".
     if not is_stdin and (not file.exists() or file.is_dir()):
         raise typer.BadParameter(f"there is no file {file}.", param_hint="FILE")
-    with _failing_in_words(file):
+    with _naming(file), _damage_fails(as_json=as_json):
         if is_stdin:
-            with _interruptible():
+            with interruptible():
                 done = asyncio.run(_import(typer.get_binary_stream("stdin"), agent, 0))
         else:
             with file.open("rb") as stream:
@@ -135,7 +135,7 @@ async def _export(agent: str | None, sealed: Sealed | None, file: BinaryIO) -> d
             bar.show(f"{count:,} rows", count, 0)
 
     async with PrismaAgentClient() as client:
-        with Bar() as bar, _damage_fails():
+        with Bar() as bar:
             agent_id = await find_agent_id(client, agent)
             async for line in client.export_lines(agent_id, sealed=sealed, progress=show):
                 file.write(line.encode() + b"\n")
@@ -153,7 +153,7 @@ async def _import(stream: BinaryIO, agent: str | None, expected: int) -> Restore
             bar.show("rows" if expected else f"{count:,} rows", count, expected)
 
     async with PrismaAgentClient() as client:
-        with Bar() as bar, _damage_fails():
+        with Bar() as bar:
             agent_id = await find_agent_id(client, agent)
             return await client.import_lines(_lines(stream), agent_id=agent_id, progress=show)
 
@@ -195,24 +195,7 @@ def _expected(stream: BinaryIO) -> int:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C end a read that waits for more; asyncio's own handler would wait with it."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _damage_fails() -> Iterator[None]:
+def _damage_fails(*, as_json: bool = False) -> Iterator[None]:
     """End with 1 when a row or a line cannot be taken; that is no wrong use."""
     from agentdb.errors import InvalidInputError
 
@@ -221,17 +204,18 @@ def _damage_fails() -> Iterator[None]:
     except InvalidInputError as error:
         if error.field in ("agent_id", "sealed"):
             raise
-        say(f"agentdb: {error}", err=True)
+        print_error(error, as_json=as_json)
         raise typer.Exit(1) from error
 
 
 @contextmanager
-def _failing_in_words(path: Path) -> Iterator[None]:
+def _naming(path: Path) -> Iterator[None]:
+    """Have errors of the system name the file that was given, not a part of it or none."""
     try:
         yield
     except OSError as error:
-        say(f"agentdb: {path}: {error.strerror or error}", err=True)
-        raise typer.Exit(1) from error
+        error.filename = str(path)
+        raise
 
 
 def _checked(output: Path, *, force: bool) -> Path:

@@ -43,7 +43,7 @@ SELECT r.rolname::text AS role, r.rolsuper OR r.rolbypassrls AS is_above_policie
     ARRAY(SELECT relname::text FROM guarded WHERE NOT stands ORDER BY relname) AS unguarded,
     current_setting('server_version') AS server_version,
     coalesce((SELECT max(migration_name) FROM _prisma_migrations
-        WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL AND strpos(migration_name, '_agentdb_') > 0), '')
+        WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL AND migration_name ~ '^[0-9]+_agentdb_'), '')
         AS schema_version
 FROM pg_roles AS r WHERE r.rolname = current_user
 """

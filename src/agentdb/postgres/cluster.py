@@ -215,10 +215,9 @@ class Cluster:
 
     def _choose_socket_directory(self) -> Path:
         directory = self.directory / "run"
-        is_too_long = len(os.fsencode(_socket_path(directory))) > _LONGEST_SOCKET_PATH
-        if is_too_long or not _PLAIN_PATH.fullmatch(str(directory)):
+        if not _can_hold_socket(directory):
             self._drop_socket_directory()
-            directory = Path(tempfile.mkdtemp(prefix="agentdb-"))
+            directory = _make_socket_directory()
         # Noted before the start: a start that fails leaves no directory that nobody knows of.
         self._socket_note.write_text(str(directory), encoding="utf-8")
         directory.mkdir(mode=0o700, exist_ok=True)
@@ -228,7 +227,7 @@ class Cluster:
         return directory
 
     def _drop_socket_directory(self) -> None:
-        """Remove the directory of the socket when it is one that was made in /tmp."""
+        """Remove the directory of the socket when it is one that was made elsewhere."""
         directory = self.socket_directory
         if directory is None or directory.parent == self.directory:
             return
@@ -313,6 +312,20 @@ def _environment() -> dict[str, str]:
 
 def _socket_path(directory: Path) -> Path:
     return directory / f".s.PGSQL.{PORT}"
+
+
+def _can_hold_socket(directory: Path) -> bool:
+    is_short = len(os.fsencode(_socket_path(directory))) <= _LONGEST_SOCKET_PATH
+    return is_short and _PLAIN_PATH.fullmatch(str(directory)) is not None
+
+
+def _make_socket_directory() -> Path:
+    """Make one among the user's temporary files; in /tmp where TMPDIR is a long or odd path itself."""
+    directory = Path(tempfile.mkdtemp(prefix="agentdb-"))
+    if _can_hold_socket(directory):
+        return directory
+    directory.rmdir()
+    return Path(tempfile.mkdtemp(prefix="agentdb-", dir="/tmp"))
 
 
 def _command_of(pid: int) -> str | None:

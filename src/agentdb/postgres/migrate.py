@@ -3,7 +3,7 @@ Applies prisma/migrations, interoperable with `prisma migrate deploy` in both di
 
 Both keep their history in the table _prisma_migrations, compare migrations by the same checksum, and hold the same
 advisory lock while they work; each can go on where the other stopped. An application may keep migrations of its own in
-the same history; those of agentdb are told apart by ``_agentdb_`` in their names.
+the same history; those of agentdb are told apart by their names, a number and ``_agentdb_``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterable
@@ -29,7 +30,7 @@ from agentdb.postgres.driver import Driver
 from agentdb.postgres.failures import translate, translate_connect
 from agentdb.postgres.url import ConnectionOptions, parse_url
 
-__all__ = ["Migration", "MigrationStatus", "check", "deploy", "find_migrations", "resolve", "status"]
+__all__ = ["Migration", "MigrationStatus", "check", "deploy", "find_migrations", "is_ours", "resolve", "status"]
 
 logger: Final = logging.getLogger("agentdb.migrate")
 
@@ -38,8 +39,9 @@ _LOCK: Final = 72707369
 _LOCK_SECONDS: Final = 60.0
 _LOCK_PAUSE_SECONDS: Final = 0.05
 _TABLE: Final = "_prisma_migrations"
-# Our migrations carry our name, because the history may be shared with an application that has its own.
-_OURS: Final = "_agentdb_"
+# Our migrations carry our name behind their number, because the history may be shared with an application that has its
+# own, which may speak of agentdb, too: add_agentdb_tables.
+_OURS: Final = re.compile(r"\d+_agentdb_")
 
 _CREATE_TABLE: Final = """
 CREATE TABLE {table} (
@@ -62,6 +64,11 @@ SELECT count(*) FROM pg_class
 WHERE relnamespace = to_regnamespace($1) AND relkind IN ('r', 'p', 'f')
   AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e')
 """
+# It may be ours, which members of agentdb_app read, or that of an application whose database has no agentdb yet.
+_UNREADABLE: Final = (
+    "This login may not read the history of migrations: it is no member of agentdb_app (as the tables' owner: "
+    "GRANT agentdb_app TO <login>;), or the database has no agentdb tables yet. Run `agentdb migrate deploy`."
+)
 _CHECK: Final = f"""
 SELECT migration_name, bool_or(finished_at IS NOT NULL) AS is_finished
 FROM {_TABLE} WHERE rolled_back_at IS NULL GROUP BY migration_name
@@ -145,6 +152,11 @@ def find_migrations(directory: Path | Traversable | None = None) -> list[Migrati
     return sorted(found, key=lambda migration: migration.name)
 
 
+def is_ours(name: str) -> bool:
+    """Whether a migration of this *name* is agentdb's, of whatever version."""
+    return _OURS.match(name) is not None
+
+
 async def deploy(database: str | ConnectionOptions, migrations: Path | Traversable | None = None) -> list[str]:
     """
     Apply the pending migrations; return their names. Any number of processes may do this at once.
@@ -220,9 +232,10 @@ async def check(driver: Driver, migrations: Path | Traversable | None = None) ->
     try:
         rows = await driver.fetch(_CHECK)
     except DatabaseError as error:
-        # No table; no schema; or a table that is not ours to read, so another application's.
-        if error.sqlstate in ("42P01", "3F000", "42501"):
+        if error.sqlstate in ("42P01", "3F000"):  # no table; no schema
             raise _not_migrated() from error
+        if error.sqlstate == "42501":
+            raise MigrationError(_UNREADABLE) from error
         raise
     names = [migration.name for migration in find_migrations(migrations)]
     finished = {row["migration_name"] for row in rows if row["is_finished"]}
@@ -414,7 +427,7 @@ def _pending(known: Iterable[Migration], rows: Iterable[_Row]) -> list[Migration
 
 
 def _newer(unknown: list[str]) -> list[str]:
-    return [name for name in unknown if _OURS in name]
+    return [name for name in unknown if is_ours(name)]
 
 
 def _not_migrated() -> MigrationError:

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from agentdb import shipped
+from agentdb.errors import InvalidInputError
 
 __all__ = ["fill_template", "read_template", "unmentioned"]
 
 _SETTING: Final = re.compile(r"^\s*#?\s*(?:export\s+)?(?P<name>[A-Z][A-Z0-9_]*)\s*=", re.MULTILINE)
+_VARIABLE: Final = "${"
 # What every reader of such files takes as it is: that of Python, that of Node and a shell.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_:/@.,?&=%+~-]*")
 
@@ -27,9 +29,16 @@ def fill_template(template: str, values: Mapping[str, str]) -> str:
     Args:
         template: Holds a line ``# NAME=an example`` for each name.
         values: By name, no line ends in them.
+
+    Raises:
+        InvalidInputError: A value would be read as another than it is.
     """
     lines = template.splitlines()
     for name, value in values.items():
+        if _VARIABLE in value:
+            raise InvalidInputError(
+                name, f"holds {_VARIABLE}, with which a variable begins in .env, in quotes too. In a URL write %24{{."
+            )
         (number,) = [number for number, line in enumerate(lines) if line.startswith(f"# {name}=")]
         lines[number] = f"{name}={_quoted(value)}"
     return "\n".join(lines) + "\n"
@@ -44,6 +53,6 @@ def unmentioned(template: str, text: str) -> list[str]:
 def _quoted(value: str) -> str:
     if _PLAIN.fullmatch(value):
         return value
-    # Single quotes keep "$" from being taken for the beginning of a variable.
+    # Single quotes keep a shell from taking "$" for the beginning of a variable.
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"

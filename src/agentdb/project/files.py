@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from dataclasses import dataclass
@@ -40,13 +41,24 @@ class WantedFile:
             return None
         if not self.path.is_file():
             raise InvalidInputError(str(self.path), "is there, and is no file.")
-        # Not as UTF-8 in every case: of a file that is not ours all that matters is that it is another.
-        return self.path.read_text(encoding="utf-8", errors="replace")
+        # Not as UTF-8 in every case: of a file that is not ours all that matters is that it is another. And without the
+        # mark that editors on Windows begin with.
+        return self.path.read_text(encoding="utf-8-sig", errors="replace")
 
     def write(self) -> None:
-        """Make the file, with the folders that it lies in."""
+        """
+        Make the file, with the folders that it lies in; one that has come just now and says the same will do.
+
+        Raises:
+            FileExistsError: One has come just now that says something else.
+            OSError: It cannot be made; nothing of it is left.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_new(self.path, self.text, self.mode)
+        try:
+            write_new(self.path, self.text, self.mode)
+        except FileExistsError:
+            if self.found() != self.text:
+                raise
 
 
 def check_folder(folder: Path) -> None:
@@ -73,9 +85,9 @@ def write_new(path: Path, text: str, mode: int = 0o644) -> None:
     try:
         try:
             os.link(part, path)  # unlike a rename, it never replaces
-        except PermissionError:  # a file system without links
+        except OSError:  # there is one; or a file system without links, which each system calls otherwise
             if os.path.lexists(path):
-                raise FileExistsError(17, os.strerror(17), str(path)) from None
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
             part.rename(path)
     finally:
         part.unlink(missing_ok=True)
@@ -83,6 +95,7 @@ def write_new(path: Path, text: str, mode: int = 0o644) -> None:
 
 def replace_file(path: Path, text: str) -> None:
     """Put *text* in the place of what the file *path* says, whole or not at all; its permissions stay."""
+    path = path.resolve()  # of a link, what it leads to
     part = _written_beside(path, text, path.stat().st_mode & 0o777)
     try:
         part.replace(path)
@@ -99,15 +112,19 @@ def difference(path: Path, found: str, wanted: str) -> str:
 
 
 def _written_beside(path: Path, text: str, mode: int) -> Path:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name.lstrip('.')}-", suffix=".part", dir=path.parent)
-    part = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.chmod(mode)
-    except BaseException:
-        part.unlink(missing_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name.lstrip('.')}-", suffix=".part", dir=path.parent)
+        part = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            part.chmod(mode)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        error.filename = str(path)  # a user knows nothing of the draft
         raise
     return part

@@ -20,7 +20,7 @@ from typing import Final, Literal
 
 from agentdb import shipped
 from agentdb.errors import InvalidInputError, MigrationError
-from agentdb.postgres.migrate import Migration, find_migrations
+from agentdb.postgres.migrate import Migration, find_migrations, is_ours
 from agentdb.project.files import WantedFile, difference, replace_file
 
 __all__ = ["MODELS", "Copied", "copy_into"]
@@ -36,10 +36,19 @@ _HEADING: Final = """\
 // Made of: {digest}
 
 """
+# Tables without ?schema=… in the URL; what the application keeps in other schemas does not meet them.
+_SCHEMA: Final = "public"
+# A text, which may hold what looks like a comment; or a comment.
+_TEXT_OR_COMMENT: Final = re.compile(r'(?P<text>"(?:\\.|[^"\\\n])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
+# What is allowed around it is Prisma's: "{" ends a line and "}" stands on one of its own.
 _BLOCK: Final = re.compile(
-    r"^(?P<kind>model|enum|view|type)\s+(?P<name>\w+)\s*\{(?P<body>.*?)^\}", re.MULTILINE | re.DOTALL
+    r"^\s*(?P<kind>model|enum|view|type)\s+(?P<name>\w+)\s*\{(?P<body>.*?)^\s*\}", re.MULTILINE | re.DOTALL
 )
-_TABLE: Final = re.compile(r'^\s*@@map\(\s*(?:name:\s*)?"(?P<table>[^"]+)"', re.MULTILINE)
+_TABLE: Final = re.compile(r'^\s*@@map\(\s*(?:name\s*:\s*)?"(?P<table>[^"]+)"', re.MULTILINE)
+_IN_SCHEMA: Final = re.compile(r'^\s*@@schema\(\s*(?:map\s*:\s*)?"(?P<schema>[^"]+)"', re.MULTILINE)
+_SCHEMAS: Final = re.compile(r"^\s*schemas\s*=\s*\[(?P<listed>[^\]]*)\]", re.MULTILINE)
+_OTHER_DATABASE: Final = re.compile(r'^\s*provider\s*=\s*"(mysql|sqlite|sqlserver|mongodb|cockroachdb)"', re.MULTILINE)
+_LOCK_OF_POSTGRESQL: Final = re.compile(r'^\s*provider\s*=\s*"postgres(ql)?"', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +81,25 @@ def copy_into(folder: Path, migrations: Path | None = None) -> list[Copied]:
         OSError: A file cannot be written; those that were are whole, and the next call goes on.
     """
     migrations = migrations or folder / "migrations"
-    _check_schema(folder)
+    wanted = models(schema=_check_schema(folder))
     ours = find_migrations()
     _check_history(migrations, ours)
     # Migrations first: models whose tables nobody makes would be worse than the other way round.
     copied = [_copy_migration(migration, migrations) for migration in ours]
     copied += [_copy_lock(migrations)]
-    return [*copied, _copy_models(folder)]
+    return [*copied, _copy_models(folder, wanted)]
 
 
-def models() -> str:
-    """Return the models and enums of schema.prisma, without what says for which client and database they are."""
-    schema = shipped.prisma_schema().read_text(encoding="utf-8")
-    return schema[re.search(r"^enum ", schema, re.MULTILINE).start() :]  # type: ignore[union-attr]  # it has enums
+def models(*, schema: str | None = None) -> str:
+    """
+    Return the models and enums of schema.prisma, without what says for which client and database they are.
+
+    Args:
+        schema: Where they are, for an application that has several schemas; None: it does not say for its own, either.
+    """
+    text = shipped.prisma_schema().read_text(encoding="utf-8")
+    text = text[re.search(r"^enum ", text, re.MULTILINE).start() :]  # type: ignore[union-attr]  # it has enums
+    return text if schema is None else re.sub(r"^\}", f'  @@schema("{schema}")\n}}', text, flags=re.MULTILINE)
 
 
 def _copy_migration(migration: Migration, folder: Path) -> Copied:
@@ -106,8 +121,7 @@ def _copy_lock(folder: Path) -> Copied:
     return Copied(file.path, "added")
 
 
-def _copy_models(folder: Path) -> Copied:
-    wanted = models()
+def _copy_models(folder: Path, wanted: str) -> Copied:
     file = WantedFile(folder / MODELS, _HEADING.format(digest=_digest(wanted)) + wanted)
     found = file.found()
     if found is None:
@@ -132,17 +146,24 @@ def _digest(text: str) -> str:
     return hashlib.sha256(" ".join(text.split()).encode()).hexdigest()
 
 
-def _check_schema(folder: Path) -> None:
+def _check_schema(folder: Path) -> str | None:
+    """Refuse a schema that agentdb's models do not fit; return what their `@@schema` has to name, None for no such."""
     files = sorted(_schema_files(folder)) if folder.is_dir() else []
     if not files:
         raise InvalidInputError(
             str(folder), "holds no .prisma file; give the folder of the application's schema, most often prisma."
         )
-    names, tables = _names_and_tables(models())
+    names, tables = _names_and_tables(_without_comments(models()))
+    schema = None
     for file in files:
-        text = file.read_text(encoding="utf-8", errors="replace")
-        if re.search(r'^\s*provider\s*=\s*"(mysql|sqlite|sqlserver|mongodb|cockroachdb)"', text, re.MULTILINE):
+        text = _without_comments(file.read_text(encoding="utf-8-sig", errors="replace"))
+        if _OTHER_DATABASE.search(text):
             raise InvalidInputError(str(file), "is for another database; agentdb is for PostgreSQL.")
+        schemas = _SCHEMAS.search(text)
+        if schemas is not None:
+            if f'"{_SCHEMA}"' not in schemas["listed"]:
+                raise InvalidInputError(str(file), f'lists schemas; add "{_SCHEMA}", where agentdb\'s tables will be.')
+            schema = _SCHEMA
         other_names, other_tables = _names_and_tables(text)
         taken = sorted(names & other_names) or sorted(tables & other_tables)
         if taken:
@@ -152,15 +173,16 @@ def _check_schema(folder: Path) -> None:
                 "with agentdb.prisma. If not, keep agentdb in a schema of its own (?schema=agentdb in DATABASE_URL), "
                 "and leave it to `agentdb migrate deploy`.",
             )
+    return schema
 
 
 def _check_history(migrations: Path, ours: list[Migration]) -> None:
     lock = migrations / _LOCK
-    if lock.is_file() and 'provider = "postgresql"' not in lock.read_text(encoding="utf-8", errors="replace"):
+    if lock.is_file() and not _LOCK_OF_POSTGRESQL.search(lock.read_text(encoding="utf-8-sig", errors="replace")):
         raise InvalidInputError(str(lock), 'names another database; agentdb needs provider = "postgresql".')
     names = {migration.name for migration in ours}
-    newer = sorted(path.parent.name for path in migrations.glob("*_agentdb_*/migration.sql"))
-    unknown = [name for name in newer if name not in names]
+    here = sorted(path.parent.name for path in migrations.glob("*/migration.sql"))
+    unknown = [name for name in here if is_ours(name) and name not in names]
     if unknown:
         raise MigrationError(
             f"{migrations} has {unknown[0]}, which this agentdb does not know: a newer one was here. "
@@ -170,14 +192,24 @@ def _check_history(migrations: Path, ours: list[Migration]) -> None:
 
 
 def _schema_files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*.prisma") if path.name != MODELS and "node_modules" not in path.parts)
+    models_file = folder / MODELS
+    return (path for path in folder.rglob("*.prisma") if path != models_file and "node_modules" not in path.parts)
+
+
+def _without_comments(schema: str) -> str:
+    return _TEXT_OR_COMMENT.sub(lambda match: match["text"] or "", schema)
 
 
 def _names_and_tables(schema: str) -> tuple[set[str], set[str]]:
-    blocks = list(_BLOCK.finditer(schema))
-    tables = {table["table"] for block in blocks for table in _TABLE.finditer(block["body"])}
-    # A model without a table's name has its own; so has an enum, and types and tables share their names in PostgreSQL.
-    return {block["name"] for block in blocks}, tables | {block["name"] for block in blocks}
+    """Return the names of the blocks of *schema*, a text without comments, and what they are called in the database."""
+    names, tables = set(), set()
+    for block in _BLOCK.finditer(schema):
+        names.add(block["name"])
+        place, table = _IN_SCHEMA.search(block["body"]), _TABLE.search(block["body"])
+        if place is None or place["schema"] == _SCHEMA:
+            # An enum counts as a table does: in PostgreSQL types and tables share their names.
+            tables.add(table["table"] if table else block["name"])
+    return names, tables
 
 
 def _listed(names: list[str]) -> str:

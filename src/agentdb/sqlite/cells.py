@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any, Final
@@ -25,6 +26,7 @@ class Setting:
         zone: Of times that name none.
         embedding_model: What made the embeddings; None: nobody knows.
         payloads: What may be kept of tasks and results.
+        tools: What tools are called, by what stands for them in other tables.
     """
 
     agent_id: str
@@ -32,6 +34,7 @@ class Setting:
     zone: tzinfo
     embedding_model: str | None
     payloads: Payloads
+    tools: Mapping[object, str] = field(default_factory=dict)
 
 
 @dataclass

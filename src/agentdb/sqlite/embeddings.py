@@ -26,6 +26,8 @@ _PICKLE_STARTS: Final = tuple(bytes([0x80, protocol]) for protocol in range(2, 6
 _OLD_PICKLE_STARTS: Final = (b"(", b"c", b"]", b"}")
 # The length of a vector that a model made is about 1; of one that was read with the wrong width it is anything.
 _SHORTEST, _LONGEST = 1e-3, 1e6
+_USUALLY_FROM: Final = 0.05
+_ABOUT: Final = 100  # how far numbers of one vector are from each other, but for a few
 
 
 def read_embedding(value: object) -> array[float]:
@@ -75,12 +77,24 @@ def _from_blob(value: object) -> array[float]:
         return _from_numpy(value)
     if is_pickle(value):
         raise Refused("is a pickle, which is never unpickled: to do so would run what the file says")
-    for code, size in (("f", 4), ("d", 8)):
-        if len(value) % size == 0 and value:
-            floats = _floats(code, value)
-            if _SHORTEST <= math.hypot(*floats) <= _LONGEST:
-                return _single(floats)
-    raise Refused(f"is a blob of {len(value):,} bytes that are neither 32-bit nor 64-bit floats, little-endian")
+    readings = [_floats(code, value) for code, size in (("f", 4), ("d", 8)) if len(value) % size == 0]
+    possible = [floats for floats in readings if _SHORTEST <= math.hypot(*floats) <= _LONGEST]
+    if not possible:
+        raise Refused(f"is a blob of {len(value):,} bytes that are neither 32-bit nor 64-bit floats, little-endian")
+    return _single(possible[0] if len(possible) == 1 else max(possible, key=_likeness))
+
+
+def _likeness(floats: array[float]) -> tuple[bool, float]:
+    """
+    Return how much numbers look like a vector's, where they can be read as 32 and as 64 bits.
+
+    Half of a 64-bit float is nothing: read as numbers of their own, the lower halves are 0 or of any size, while the
+    numbers of a vector are of about the same size. 32-bit floats up to 1, taken by twos, are less than 0.01.
+    """
+    length = math.hypot(*floats)
+    usual = length / math.sqrt(len(floats))
+    alike = sum(usual / _ABOUT <= abs(each) <= usual * _ABOUT for each in floats)
+    return length >= _USUALLY_FROM, alike / len(floats)
 
 
 def _from_numpy(value: bytes) -> array[float]:

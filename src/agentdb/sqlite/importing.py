@@ -22,7 +22,7 @@ from agentdb.sqlite.opening import Source, open_source
 from agentdb.sqlite.recognition import TablePlan
 from agentdb.sqlite.reports import Report, TableReport
 from agentdb.sqlite.rows import RowReader
-from agentdb.sqlite.survey import survey, without_double_counts
+from agentdb.sqlite.survey import names_of_tools, survey, without_double_counts
 from agentdb.sqlite.tables import read_rows, read_tables
 from agentdb.sqlite.values import Refused, zone_of
 from agentdb.sqlite.writing import Outcome, Writer
@@ -50,7 +50,7 @@ class _Examined:
 
     Attributes:
         scale: What importance, or confidence, is divided by.
-        anchor: Tells this file from others: the identity of the table's first row; None: it has none.
+        anchor: Tells this file from others: the identity of the first row that was read; None: there is none.
     """
 
     plan: TablePlan
@@ -77,8 +77,9 @@ def examine(
     """
     said = mapping or Mapping()
     with open_source(path) as source:
-        setting = _setting(_NOBODY, said, Payloads(None, _NO_CUT))
-        examined = [_to_its_end(_examine(source, plan, setting, progress)) for plan in plans_of(source, said)]
+        plans = plans_of(source, said)
+        setting = _setting(source, plans, said, Payloads(None, _NO_CUT))
+        examined = [_to_its_end(_examine(source, plan, setting, progress)) for plan in plans]
         source.check_unchanged()
         return _report(source, None, None, examined), mapping_text([each.plan for each in examined], said)
 
@@ -99,7 +100,7 @@ async def import_file(
     Every table is read to its end before anything of it is written, so one that cannot be read is left out whole. Rows
     that cannot be taken are left out and named; the rest is written some thousand rows at a time. What an earlier
     import has brought stays as it is, so that it may be broken off and run again, and a file that has grown brings what
-    is new. At the end the database is compared with what was to be in it.
+    is new. All that is written is read back and compared with what was to be there.
 
     Args:
         client: Open, in no transaction.
@@ -137,10 +138,12 @@ async def import_source(
     config = checked(AgentConfig, name=agent, category=category)
     if client.in_transaction:
         raise InvalidInputError("client", "is in a transaction; an import takes its own.")
-    setting = _setting(_NOBODY, said, client.payloads)
-    examined = [await _in_slices(_examine(source, plan, setting, progress)) for plan in plans_of(source, said)]
+    plans = plans_of(source, said)
+    setting = _setting(source, plans, said, client.payloads)
+    examined = [await _in_slices(_examine(source, plan, setting, progress)) for plan in plans]
     source.check_unchanged()
-    anchors = [each.anchor for each in examined if each.anchor is not None]
+    # Tools tell least: agents of one make begin with the same.
+    anchors = [each.anchor for each in sorted(examined, key=lambda each: each.plan.kind == "tools") if each.anchor]
     if not anchors:
         return _report(source, agent, None, examined)
     agent_id = await _agent_id(client, config, anchors, into_existing=into_existing)
@@ -159,12 +162,13 @@ def plans_of(source: Source, mapping: Mapping) -> list[TablePlan]:
     Raises:
         InvalidInputError: The mapping does not fit the file.
     """
-    plans = without_double_counts(plan_tables(read_tables(source.connection), mapping))
+    plans = without_double_counts(source.connection, plan_tables(read_tables(source.connection), mapping))
     return sorted(plans, key=lambda plan: plan.kind != "tools")
 
 
-def _setting(agent_id: str, mapping: Mapping, payloads: Payloads) -> Setting:
-    return Setting(agent_id, utc_now(), zone_of(mapping.timezone), mapping.embedding_model, payloads)
+def _setting(source: Source, plans: Sequence[TablePlan], mapping: Mapping, payloads: Payloads) -> Setting:
+    tools = names_of_tools(source.connection, plans)
+    return Setting(_NOBODY, utc_now(), zone_of(mapping.timezone), mapping.embedding_model, payloads, tools)
 
 
 def _report(source: Source, agent: str | None, agent_id: str | None, examined: Sequence[_Examined]) -> Report:
@@ -188,7 +192,7 @@ def _examine(
         report.columns, report.notes, report.rows = dict(found.plan.targets), found.notes, found.rows
         reader = RowReader(found.plan, setting, found.scale)
         for number, row in enumerate(read_rows(source.connection, found.plan.table)):
-            if number == 0:
+            if examined.anchor is None and row.cells:
                 examined.anchor = RowReader(found.plan, setting).identity(row)
             try:
                 report.made += len(reader.read(row))

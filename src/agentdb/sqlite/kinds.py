@@ -53,7 +53,8 @@ def _field(names: str, *, is_required: bool = False, tells: bool = False, names_
 
 _CREATED: Final = (
     "created_at timestamp ts created time datetime date created_on creation_time creation_date inserted_at added_at "
-    "stored_at logged_at recorded_at occurred_at event_time updated_at last_updated"
+    "stored_at logged_at recorded_at occurred_at event_time create_time learned_at noted_at saved_at sent_at "
+    "datetime_utc updated_at last_updated"
 )
 _SUCCESS: Final = "success succeeded is_success successful was_successful status outcome state"
 _DURATION_MS: Final = "duration_ms execution_time_ms elapsed_ms latency_ms response_time_ms time_ms runtime_ms took_ms"
@@ -68,14 +69,19 @@ KINDS: Final[Mapping[str, Kind]] = {
         re.compile(r"(tool|function|skill)s?_?(us(e|age)|calls?|execution|runs?|histor|logs?|invocation|event|result)"),
         {
             "tool": _field(
-                "tool_name tool tool_id function_name function name", is_required=True, tells=True, names_row=True
+                "tool_name tool function_name function name tool_id function_id",
+                is_required=True,
+                tells=True,
+                names_row=True,
             ),
             "success": _field(_SUCCESS + " result_status", tells=True),
             "duration_ms": _field(_DURATION_MS),
             "duration_seconds": _field(_DURATION_SECONDS),
             "error": _field("error error_message error_msg exception failure_reason"),
             "arguments": _field(
-                "arguments args parameters params input input_data kwargs tool_input inputs", tells=True
+                "arguments args parameters params input input_data kwargs tool_input inputs tool_args input_params "
+                "arguments_json args_json parameters_json input_json",
+                tells=True,
             ),
             "at": _field("timestamp called_at used_at executed_at started_at " + _CREATED, names_row=True),
             "data": _field("data metadata meta context extra"),
@@ -87,7 +93,8 @@ KINDS: Final[Mapping[str, Kind]] = {
         {
             "content": _field(
                 "pattern_data pattern content description data value insight lesson rule learning learned text "
-                "observation pattern_content template",
+                "observation pattern_content template pattern_text pattern_json solution recommendation behavior "
+                "optimized_prompt improvement content_json",
                 is_required=True,
                 names_row=True,
             ),
@@ -99,7 +106,9 @@ KINDS: Final[Mapping[str, Kind]] = {
         "content",
     ),
     "metrics": Kind(
-        re.compile(r"metric|performance|stat(s|istics?)?(_|$)|measure|telemetry|kpi|benchmark"),
+        re.compile(
+            r"metric|performance|stat(s|istics?)?(_|$)|measure|telemetry|kpi|benchmark|(token|api|llm|resource)_usage"
+        ),
         {
             "value": _field("value metric_value measurement val reading", is_required=True, names_row=True),
             "name": _field("name metric_name metric metric_type key measure type", tells=True, names_row=True),
@@ -145,7 +154,9 @@ KINDS: Final[Mapping[str, Kind]] = {
             "name": _field("name tool_name tool function_name skill_name", is_required=True, names_row=True),
             "description": _field("description desc summary docstring help doc", tells=True),
             "parameters": _field(
-                "parameters params schema args_schema input_schema parameter_schema json_schema", tells=True
+                "parameters params schema args_schema input_schema parameter_schema json_schema parameters_json "
+                "params_json schema_json args arguments inputs",
+                tells=True,
             ),
             "calls": _field("usage_count call_count calls use_count times_used invocations total_calls count"),
             "successes": _field("success_count successes successful_calls"),
@@ -161,13 +172,16 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "memories": Kind(
         re.compile(
-            r"memor|knowledge|facts?(_|$)|notes?(_|$)|conversation|message|chat|histor|dialog|interaction|episod|"
+            r"memor|(^|_)mems?(_|$)|knowledge|facts?(_|$)|notes?(_|$)|conversation|message|chat|histor|dialog|"
+            r"(^|_)turns?(_|$)|interaction|episod|"
             r"observation|context|thought|experience|event|document|remember|reflection|insight|journal|embedding"
         ),
         {
             "content": _field(
                 "content memory memory_text text body message value memory_content fact note observation thought "
-                "document data summary description",
+                "document data message_text message_content message_data page_content content_text text_content "
+                "raw_text txt utterance knowledge insight passage chunk chunk_text memory_data memory_value "
+                "summary description",
                 is_required=True,
                 names_row=True,
             ),
@@ -176,9 +190,17 @@ KINDS: Final[Mapping[str, Kind]] = {
             "occurred_at": _field("occurred_at event_time " + _CREATED, names_row=True),
             "updated_at": _field("updated_at last_updated modified_at last_modified"),
             "expires_at": _field("expires_at expiry expiration expires expiration_date"),
-            "access_count": _field("access_count accesses times_accessed recall_count retrieval_count", tells=True),
-            "last_accessed_at": _field("last_accessed_at last_accessed last_access accessed_at", tells=True),
-            "embedding": _field("embedding vector embeddings embedding_vector content_embedding emb", tells=True),
+            "access_count": _field(
+                "access_count accesses times_accessed recall_count retrieval_count hit_count hits", tells=True
+            ),
+            "last_accessed_at": _field(
+                "last_accessed_at last_accessed last_access accessed_at last_used_at last_used", tells=True
+            ),
+            "embedding": _field(
+                "embedding vector embeddings embedding_vector content_embedding text_embedding emb vec embedding_blob "
+                "embedding_json embedding_bytes embedding_data vector_blob",
+                tells=True,
+            ),
             "embedding_model": _field("embedding_model vector_model"),
             "pinned": _field("pinned is_pinned permanent"),
             "sensitive": _field("sensitive is_sensitive confidential"),

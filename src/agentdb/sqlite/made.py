@@ -22,10 +22,13 @@ from agentdb.validation import checked, json_text
 __all__ = ["Made", "PassedOver", "call_of", "execution_of", "memory_of", "pattern_of", "point_of", "tool_of"]
 
 _STATUSES: Final = {
-    "completed": "completed complete success succeeded successful done ok finished passed true 1 yes",
-    "failed": "failed failure error errored timeout timed_out false 0 no exception crashed",
-    "cancelled": "cancelled canceled aborted skipped stopped",
-    "abandoned": "abandoned running pending in_progress queued started new open waiting processing",
+    "completed": "completed complete success succeeded successful done ok finished passed pass solved true 1 yes",
+    "failed": "failed failure fail error errored timeout timed_out unsuccessful false 0 no exception crashed rejected",
+    "cancelled": "cancelled canceled aborted skipped stopped terminated killed",
+    "abandoned": (
+        "abandoned running pending in_progress queued started new open waiting processing active assigned blocked "
+        "created interrupted paused planned ready retrying scheduled submitted todo"
+    ),
 }
 _STATUS_OF: Final = {word: status for status, words in _STATUSES.items() for word in words.split()}
 _UNFINISHED: Final = "It had not ended when it was imported from SQLite."
@@ -179,7 +182,8 @@ def _status(cells: Cells, name: str, *, has_failed: bool) -> str:
     word = cells.text(name)
     if word is None:
         return "failed" if has_failed else "completed"
-    status = _STATUS_OF.get(plain_name(word.removesuffix(".0")))
+    # "1.0" is a number, "TaskStatus.DONE" what Python writes of an enumeration.
+    status = _STATUS_OF.get(plain_name(word.removesuffix(".0").rpartition(".")[2]))
     if status is None:
         raise Refused(f"{name} is no usual word for completed, failed, cancelled or running")
     return status
@@ -262,6 +266,7 @@ def call_of(id: str, cells: Cells) -> Made:
     """Return a call of a tool, outside of an execution."""
     setting = cells.setting
     cells.needed("tool")
+    cells.fields["tool"] = setting.tools.get(cells.fields["tool"], cells.fields["tool"])
     error, duration, at = cells.text("error"), cells.duration_ms(), cells.time("at")
     failure = setting.payloads.failure(Failure(error, None, None))
     arguments = {"arguments": cells.json("arguments")} if "arguments" in cells else {}

@@ -26,17 +26,24 @@ from typing import Final
 
 from agentdb.errors import InvalidInputError
 
-__all__ = ["FIELD", "Source", "open_source", "unreadable"]
+__all__ = ["FIELD", "LARGEST_BYTES", "READING_ERRORS", "Source", "open_source", "unreadable"]
 
 FIELD: Final = "source"
 """What errors call the file."""
+
+LARGEST_BYTES: Final = 64_000_000
+"""Of a value that is read. What could be stored is less, and a value of a gigabyte would take several of memory."""
+
+READING_ERRORS: Final = (sqlite3.Error, UnicodeError)
+"""What reading raises: the second for names that are no UTF-8, in a statement or in SQLite's own words for what fails."""
 
 _HEADER_BYTES: Final = 100
 _MAGIC: Final = b"SQLite format 3\0"
 _JOURNAL_MAGIC: Final = b"\xd9\xd5\x05\xf9 \xa1c\xd7"
 _WAL_MODE: Final = 2
 _WAIT_SECONDS: Final = 5.0
-_BETWEEN_COPIES_SECONDS: Final = 0.1
+_BETWEEN_ATTEMPTS_SECONDS: Final = 0.1
+_BUSY: Final = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _PRAGMAS: Final = (
     "query_only = ON",
     "trusted_schema = OFF",  # a view of a stranger's file calls no function that does more than compute
@@ -108,20 +115,24 @@ def open_source(path: str | os.PathLike[str], *, wait_seconds: float = _WAIT_SEC
             uri = f"{place.as_uri()}?mode=ro{'&immutable=1' if _WAL_MODE in header[18:20] else ''}"
         try:
             connection = stack.enter_context(closing(_connected(uri, wait_seconds)))
-        except sqlite3.Error as error:
+        except READING_ERRORS as error:
             raise unreadable(error) from error
         yield Source(place, connection, is_copy, stamp)
 
 
-def unreadable(error: sqlite3.Error) -> InvalidInputError:
-    """Return our error for one of SQLite's."""
+def unreadable(error: sqlite3.Error | UnicodeError) -> InvalidInputError:
+    """Return our error for one of `READING_ERRORS`."""
     name = getattr(error, "sqlite_errorname", "") or ""
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+    if name.startswith(_BUSY):
         reason = "is locked by another process that writes to it: stop the agent that has it open, or try again."
     elif name.startswith("SQLITE_NOTADB"):
         reason = _NOT_SQLITE
     elif name.startswith("SQLITE_CORRUPT"):
-        reason = 'is damaged. What can be saved: sqlite3 old.db ".recover" | sqlite3 saved.db'
+        reason = f"is damaged. {_RECOVER}"
+    elif isinstance(error, UnicodeError):
+        reason = f"has a name of a table or a column that is no UTF-8, or is damaged. {_RECOVER}"
+    elif name.startswith("SQLITE_TOOBIG"):
+        reason = f"holds a value of more than {LARGEST_BYTES:,} bytes in a row that has no number."
     elif name.startswith("SQLITE_FULL"):
         reason = f"takes more room than {tempfile.gettempdir()} has; TMPDIR may name another folder."
     else:
@@ -129,6 +140,7 @@ def unreadable(error: sqlite3.Error) -> InvalidInputError:
     return InvalidInputError(FIELD, reason)
 
 
+_RECOVER: Final = 'What can be saved: sqlite3 old.db ".recover" | sqlite3 saved.db'
 _NOT_SQLITE: Final = (
     "is not an SQLite database, or it is encrypted (SQLCipher, SEE), which looks like noise: decrypt it first, as in "
     "SQLCipher's sqlcipher_export()."
@@ -138,17 +150,19 @@ _NOT_SQLITE: Final = (
 def _checked_header(path: Path) -> bytes:
     """Return the first bytes of a file that may be SQLite's."""
     try:
-        kind = path.stat()
-        if stat.S_ISDIR(kind.st_mode):
-            raise InvalidInputError(FIELD, f"{path} is a directory; name the file in it.")
-        if not stat.S_ISREG(kind.st_mode):
-            raise InvalidInputError(FIELD, f"{path} is no regular file.")
-        with path.open("rb") as file:
-            header = file.read(_HEADER_BYTES)
+        mode = path.stat().st_mode
+        header = b""
+        if stat.S_ISREG(mode):  # of anything else it might wait for ever
+            with path.open("rb") as file:
+                header = file.read(_HEADER_BYTES)
     except FileNotFoundError:
         raise InvalidInputError(FIELD, f"there is no file {path}.") from None
     except (OSError, ValueError) as error:  # a ValueError for a NUL in the name
         raise InvalidInputError(FIELD, f"{path} cannot be read: {getattr(error, 'strerror', error)}.") from error
+    if stat.S_ISDIR(mode):
+        raise InvalidInputError(FIELD, f"{path} is a directory; name the file in it.")
+    if not stat.S_ISREG(mode):
+        raise InvalidInputError(FIELD, f"{path} is no regular file.")
     if not header:
         raise InvalidInputError(FIELD, f"{path} is empty: it has 0 bytes, and no table.")
     if not header.startswith(_MAGIC):
@@ -160,18 +174,33 @@ def _checked_header(path: Path) -> bytes:
 def _connected(uri: str, wait_seconds: float) -> sqlite3.Connection:
     """Return a connection in a transaction that sees one moment."""
     connection = sqlite3.connect(
-        uri, uri=True, timeout=wait_seconds, isolation_level=None, check_same_thread=False, cached_statements=16
+        uri, uri=True, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=16
     )
     try:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_BYTES)
         connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
         connection.execute("BEGIN")
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # takes the lock, and the moment
+        _begin_to_read(connection, wait_seconds)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _begin_to_read(connection: sqlite3.Connection, wait_seconds: float) -> None:
+    """Take the lock, and the moment. It is waited for here, for SQLite would let nobody interrupt it."""
+    give_up = time.monotonic() + wait_seconds
+    while True:
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith(_BUSY) or time.monotonic() >= give_up:
+                raise
+        else:
+            return
+        time.sleep(_BETWEEN_ATTEMPTS_SECONDS)
 
 
 def _copied(place: Path, folder: Path, wait_seconds: float) -> Path:
@@ -202,7 +231,7 @@ def _copied(place: Path, folder: Path, wait_seconds: float) -> Path:
                 return copy
         if time.monotonic() >= give_up:
             raise InvalidInputError(FIELD, "is written to all the time: stop the agent that has it open.")
-        time.sleep(_BETWEEN_COPIES_SECONDS)
+        time.sleep(_BETWEEN_ATTEMPTS_SECONDS)
 
 
 def _is_beside(place: Path, suffix: str) -> bool:

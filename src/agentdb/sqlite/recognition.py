@@ -27,6 +27,8 @@ _ANYWHERE: Final = frozenset(
         "parameters", "params",
     }
 )  # fmt: skip
+# Tables of settings by key and value, whatever they are settings of; and no memory, though "memory_config" says so.
+_SETTINGS: Final = re.compile(r"(config(uration)?|settings?|options|preferences|schema|versions?|meta(data)?|info)$")
 _ASKED: Final = ("user_input", "user_message", "user_query", "question", "prompt", "query", "input", "human")
 _ANSWERED: Final = (
     "agent_response", "assistant_response", "bot_response", "ai_response", "response", "answer", "reply", "output",
@@ -112,6 +114,9 @@ def recognize(
     if kind is None and table.kind == "virtual":
         return _left_out(table, "a virtual table, as for full-text search; a mapping may name it")
     name = plain_name(table.name)
+    columns = {plain_name(column.name) for column in table.columns}
+    if kind is None and _SETTINGS.search(name) and {"key", "value"} <= columns:
+        return _left_out(table, "settings by key and value; a mapping may name it")
     free = [column for column in table.columns if column.name not in claimed]
     candidates = [_candidate(key, name, table, free, known) for key in KINDS if kind in (None, key)]
     fitting = [each for each in candidates if kind is not None or (_is_whole(each, known) and _is_told(each))]

@@ -13,9 +13,10 @@ from agentdb.sqlite.cells import Cells, Setting, joined
 from agentdb.sqlite.embeddings import is_pickle, read_embedding
 from agentdb.sqlite.kinds import IGNORE, KEY, KINDS
 from agentdb.sqlite.made import Made, PassedOver, call_of, execution_of, memory_of, pattern_of, point_of, tool_of
+from agentdb.sqlite.opening import LARGEST_BYTES
 from agentdb.sqlite.recognition import TablePlan
 from agentdb.sqlite.tables import SourceRow
-from agentdb.sqlite.values import Refused, as_json, as_number, is_missing
+from agentdb.sqlite.values import Refused, as_json, as_number, is_missing, json_in
 from agentdb.validation import UnstorableError
 
 __all__ = ["RowReader"]
@@ -49,13 +50,14 @@ class RowReader:
         self._constants = [(name, *name.partition(".")[::2], value) for name, value in plan.constants.items()]
         self._only = [(place, plan.only[name]) for place, name in enumerate(columns) if name in plan.only]
         key = plan.columns_of(KEY) or plan.table.key
+        self._is_unique = bool(key) and {*key} == {*plan.table.key}
         self._key = [place for place, name in enumerate(columns) if name in key]
         self._naming = [
             place
             for place, _, target, _ in self._columns
             if target in self._kind.fields and self._kind.fields[target].names
         ]
-        self._seen: Counter[bytes] = Counter()  # equal rows of a table without a key: the first, the second, …
+        self._seen: Counter[bytes] = Counter()  # rows that nothing tells apart: the first, the second, …
 
     def read(self, row: SourceRow) -> list[Made]:
         """
@@ -65,6 +67,8 @@ class RowReader:
             Refused: It cannot be taken.
             PassedOver: It should not.
         """
+        if not row.cells:
+            raise Refused(f"it holds a value of more than {LARGEST_BYTES:,} bytes")
         if any(row.cells[place] != wanted for place, wanted in self._only):
             raise PassedOver("not among those that the mapping takes")
         identity = self.identity(row)
@@ -88,11 +92,12 @@ class RowReader:
         """
         said = repr(([row.cells[place] for place in self._key], [row.cells[place] for place in self._naming]))
         parts = ("sqlite", self._setting.agent_id, self._plan.table.name.encode("utf-8", "replace").decode(), said)
-        if self._key:
-            return str(keyed_uuid(*parts))
         first = keyed_uuid(*parts)
+        if self._is_unique and all(row.cells[place] is not None for place in self._key):  # SQLite lets keys be NULL
+            return str(first)
         self._seen[first.bytes] += 1
-        return str(keyed_uuid(str(first), str(self._seen[first.bytes])))
+        number = self._seen[first.bytes]
+        return str(first if number == 1 else keyed_uuid(str(first), str(number)))
 
     def _cells(self, row: SourceRow) -> Cells:
         cells = Cells(self._setting, self._scale, self.notes)
@@ -118,9 +123,11 @@ class RowReader:
         return cells
 
     def _kept(self, name: str, value: object) -> Any:
-        """Return a value as it goes where all goes that is no field; None for a blob, which cannot."""
+        """Return a value as it goes where all goes that is no field; None for a blob that is no JSON, which cannot."""
         if not isinstance(value, bytes):
             return as_json(value, name)
+        if (said := json_in(value)) is not None:
+            return said
         what = "a pickle, which is never unpickled" if is_pickle(value) else "a blob, which JSON cannot hold"
         self.notes[f"{name} left out: it is {what}"] += 1
         return None

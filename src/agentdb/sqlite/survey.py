@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from agentdb.sqlite.kinds import IGNORE, KINDS, plain_name
-from agentdb.sqlite.opening import unreadable
+from agentdb.sqlite.opening import READING_ERRORS, unreadable
 from agentdb.sqlite.recognition import TablePlan
 from agentdb.sqlite.tables import sql_name
 from agentdb.sqlite.values import SCALES, scale_of
 
-__all__ = ["Survey", "survey", "without_double_counts"]
+__all__ = ["Survey", "names_of_tools", "survey", "without_double_counts"]
 
 _SHARES: Final = ("importance", "confidence")
 _TIMES: Final = {
@@ -75,16 +75,14 @@ def survey(connection: sqlite3.Connection, plan: TablePlan) -> Survey:
                 (agents,) = connection.execute(sql).fetchone()
                 if agents > 1:
                     notes.append(f"{name} names {agents} agents; `only` in a mapping takes the rows of one")
-    except sqlite3.Error as error:
+    except READING_ERRORS as error:
         raise unreadable(error) from error
-    except UnicodeEncodeError:
-        raise unreadable(sqlite3.DataError("the name of a column is no UTF-8")) from None
     return Survey(plan, rows, scale or SCALES[0], notes)
 
 
-def without_double_counts(plans: Sequence[TablePlan]) -> list[TablePlan]:
+def without_double_counts(connection: sqlite3.Connection, plans: Sequence[TablePlan]) -> list[TablePlan]:
     """Return *plans* so that calls of tools which are imported one by one do not count again as a tool's total."""
-    if not any(plan.kind == "calls" for plan in plans):
+    if not any(plan.kind == "calls" and _has_rows(connection, plan) for plan in plans):
         return list(plans)
     return [
         replace(
@@ -98,8 +96,33 @@ def without_double_counts(plans: Sequence[TablePlan]) -> list[TablePlan]:
     ]
 
 
+def names_of_tools(connection: sqlite3.Connection, plans: Sequence[TablePlan]) -> dict[object, str]:
+    """Return the names of the tools that the file has, by their keys: calls may name a tool by its key."""
+    names: dict[object, str] = {}
+    for plan in plans:
+        columns = plan.columns_of("name")
+        if plan.kind == "tools" and len(plan.table.key) == 1 and columns and columns != [*plan.table.key]:
+            key, name, table = map(sql_name, (*plan.table.key, *columns, plan.table.name))
+            sql = f"SELECT {key}, {name} FROM {table} WHERE typeof({name}) = 'text' AND {key} IS NOT NULL"
+            try:
+                for number, said in connection.execute(sql):
+                    names |= {number: said, str(number): said}
+            except READING_ERRORS:
+                pass  # what is said when the table itself is read
+    return names
+
+
+def _has_rows(connection: sqlite3.Connection, plan: TablePlan) -> bool:
+    try:
+        return connection.execute(f"SELECT 1 FROM {sql_name(plan.table.name)} LIMIT 1").fetchone() is not None
+    except READING_ERRORS:
+        return False
+
+
 def _notes(plan: TablePlan) -> list[str]:
     notes = []
+    if unplaced := _unplaced(plan):
+        notes.append(f"left out, since {plan.kind} have no place for it: {', '.join(unplaced)}")
     times = _TIMES.get(plan.kind, ())
     if times and not any(plan.columns_of(name) for name in times):
         notes.append("no column says when: the time of the import")
@@ -112,6 +135,18 @@ def _notes(plan: TablePlan) -> list[str]:
     if len(values) > 1:
         notes.append(f"each row is {len(values)} points, a metric for each column")
     return notes
+
+
+def _unplaced(plan: TablePlan) -> list[str]:
+    """Return the columns that are left out, though nobody said so and nothing else tells the same."""
+    if plan.sureness == "mapped" or KINDS[plan.kind].rest:
+        return []
+    totals = {name for total in _TOTALS for name in KINDS[plan.kind].fields[total].columns}
+    return [
+        column.name
+        for column in plan.table.columns
+        if plan.targets[column.name] == IGNORE and not column.is_generated and plain_name(column.name) not in totals
+    ]
 
 
 def _kept_apart(plan: TablePlan, column: str) -> TablePlan:

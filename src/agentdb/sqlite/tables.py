@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from agentdb.sqlite.opening import unreadable
+from agentdb.sqlite.opening import READING_ERRORS, unreadable
 
 __all__ = ["Column", "SourceRow", "Table", "read_rows", "read_tables", "sql_name"]
 
 _HIDDEN: Final = 1
 _GENERATED: Final = (2, 3)
 _ROW_NUMBERS: Final = ("rowid", "_rowid_", "oid")
-_SHADOWS: Final = (
-    "config",
-    "content",
-    "data",
-    "docsize",
-    "idx",
-    "node",
-    "parent",
-    "rowid",
-    "segdir",
-    "segments",
-    "stat",
-)
+_BEFORE_THE_FIRST: Final = -math.inf  # of any number of a row
+_MOST_COLUMNS: Final = 2000  # of a table, and of what is selected
+# What a virtual table keeps in tables of its own, by the module that it is of: NAME_content and the like.
+_SHADOWS: Final = {
+    "fts3": "content|segments|segdir|docsize|stat",
+    "fts4": "content|segments|segdir|docsize|stat",
+    "fts5": "config|content|data|docsize|idx",
+    "rtree": "node|parent|rowid",
+    "geopoly": "node|parent|rowid",
+    "vec0": r"info|chunks|rowids|auxiliary|(vector_|metadata)chunks\d+|metadatatext\d+",
+    "vss0": "index|data",
+}
 _WITHOUT_ROWID: Final = re.compile(r"\bWITHOUT\s+ROWID\b[^)]*$", re.IGNORECASE)
-_VIRTUAL: Final = re.compile(r"\s*CREATE\s+VIRTUAL\s+TABLE\b", re.IGNORECASE)
+_VIRTUAL: Final = re.compile(r"\s*CREATE\s+VIRTUAL\s+TABLE\b.*\bUSING\s+(\w+)", re.IGNORECASE | re.DOTALL)
+_OTHERS_CONTENT: Final = re.compile(r"\bcontent\s*=", re.IGNORECASE)
 
 
 class Column(NamedTuple):
@@ -68,7 +69,7 @@ class SourceRow(NamedTuple):
 
     Attributes:
         label: What a report calls it: its rowid, else its primary key, else its place.
-        cells: A value for each of the table's columns.
+        cells: A value for each of the table's columns; nothing, if one has more bytes than a connection takes.
     """
 
     label: str
@@ -92,17 +93,23 @@ def read_tables(connection: sqlite3.Connection) -> list[Table]:
             "SELECT type, name, coalesce(sql, '') FROM sqlite_master WHERE type IN ('table', 'view') "
             "AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid"
         ).fetchall()
-        virtual = [name for _, name, sql in entries if _VIRTUAL.match(sql)]
-        shadows = {f"{name}_{suffix}" for name in virtual for suffix in _SHADOWS}
+        virtual = {name: _shadows(name, sql) for _, name, sql in entries if _VIRTUAL.match(sql)}
         return [
             _table(connection, "virtual" if name in virtual else kind, name, sql)
             for kind, name, sql in entries
-            if name not in shadows
+            if not any(shadows.fullmatch(name) for shadows in virtual.values())
         ]
-    except sqlite3.Error as error:
+    except READING_ERRORS as error:
         raise unreadable(error) from error
-    except UnicodeEncodeError:
-        raise unreadable(sqlite3.DataError("the name of a table or a column is no UTF-8")) from None
+
+
+def _shadows(name: str, sql: str) -> re.Pattern[str]:
+    """Return what the tables are called that belong to a virtual one, and hold nothing that is not in it."""
+    found = _VIRTUAL.match(sql)
+    suffixes = _SHADOWS.get(found[1].lower(), "") if found else ""
+    if _OTHERS_CONTENT.search(sql):  # the text is in a table of the agent's, which may be called so
+        suffixes = suffixes.replace("content|", "")
+    return re.compile(f"{re.escape(name)}_({suffixes})" if suffixes else r"(?!)")
 
 
 def _table(connection: sqlite3.Connection, kind: str, name: str, sql: str) -> Table:
@@ -118,7 +125,7 @@ def _table(connection: sqlite3.Connection, kind: str, name: str, sql: str) -> Ta
     parts = sorted((place, column) for _, column, _, _, _, place, _ in rows if place)
     names = {column.name.lower() for column in columns}
     rowid = None
-    if kind == "table" and not _WITHOUT_ROWID.search(sql):
+    if kind == "table" and len(columns) < _MOST_COLUMNS and not _WITHOUT_ROWID.search(sql):
         rowid = next((number for number in _ROW_NUMBERS if number not in names), None)
     return Table(name, kind, columns, tuple(column for _, column in parts), rowid)
 
@@ -130,22 +137,50 @@ def read_rows(connection: sqlite3.Connection, table: Table) -> Iterator[SourceRo
     Raises:
         InvalidInputError: A page of it cannot be read.
     """
-    names = [sql_name(column.name) for column in table.columns]
-    selected = ", ".join([sql_name(table.rowid) if table.rowid else "NULL", *names])
     places = [index for index, column in enumerate(table.columns) if column.name in table.key]
+    columns = ", ".join(sql_name(column.name) for column in table.columns)
     try:
-        cursor = connection.execute(f"SELECT {selected} FROM {sql_name(table.name)}")
-        for number, (rowid, *cells) in enumerate(cursor, 1):
-            yield SourceRow(_label(rowid, cells, places, number), tuple(cells))
-    except sqlite3.Error as error:
+        if table.rowid is not None:
+            for rowid, *cells in _numbered(connection, table.name, sql_name(table.rowid), columns):
+                yield SourceRow(f"row {rowid}", tuple(cells))
+        else:
+            cursor = connection.execute(f"SELECT {columns} FROM {sql_name(table.name)}")
+            for number, row in enumerate(cursor, 1):
+                yield SourceRow(_label(row, places, number), row)
+    except READING_ERRORS as error:
         raise unreadable(error) from error
-    except UnicodeEncodeError:
-        raise unreadable(sqlite3.DataError("the name of a column is no UTF-8")) from None
 
 
-def _label(rowid: object, cells: Sequence[object], places: Sequence[int], number: int) -> str:
-    if rowid is not None:
-        return f"row {rowid}"
+def _numbered(connection: sqlite3.Connection, table: str, rowid: str, columns: str) -> Iterator[tuple[object, ...]]:
+    """Yield a table's rows, each with its number before it; the number alone of one that holds too large a value."""
+    source, last = sql_name(table), _BEFORE_THE_FIRST
+    rest = f"FROM {source} WHERE {rowid} > ? ORDER BY {rowid}"
+    while True:
+        try:
+            for row in connection.execute(f"SELECT {rowid}, {columns} {rest}", (last,)):
+                yield row
+                last = row[0]
+        except sqlite3.DataError as error:
+            if not _is_too_large(error):
+                raise
+        else:
+            return
+        # Python reads ahead, so it may be the row after the next one: that is looked at alone.
+        row = connection.execute(f"SELECT {rowid} {rest} LIMIT 1", (last,)).fetchone()
+        try:
+            row = connection.execute(f"SELECT {rowid}, {columns} FROM {source} WHERE {rowid} = ?", row).fetchone()
+        except sqlite3.DataError as error:
+            if not _is_too_large(error):
+                raise
+        yield row
+        last = row[0]
+
+
+def _is_too_large(error: sqlite3.DataError) -> bool:
+    return error.sqlite_errorname == "SQLITE_TOOBIG"
+
+
+def _label(cells: Sequence[object], places: Sequence[int], number: int) -> str:
     if places:
         return f"row {', '.join(_short(cells[place]) for place in places)}"
     return f"row no. {number}"

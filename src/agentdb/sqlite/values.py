@@ -27,6 +27,7 @@ __all__ = [
     "as_text",
     "as_time",
     "is_missing",
+    "json_in",
     "scale_of",
     "zone_of",
 ]
@@ -42,11 +43,15 @@ _WORDS: Final = {
 _TRUE: Final = frozenset(["1", "true", "t", "yes", "y", "on"])
 _FALSE: Final = frozenset(["0", "false", "f", "no", "n", "off"])
 _NUMBER: Final = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
-_EPOCH: Final = re.compile(r"\s*-?\d{9,}(\.\d+)?\s*", re.ASCII)
+# 20240131, 202401312359, 20240131235959: as a number of seconds or milliseconds it would be a time far off.
+_COMPACT: Final = re.compile(
+    r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:(?:[01]\d|2[0-3])[0-5]\d(?:[0-5]\d)?)?", re.ASCII
+)
+_LOOSE: Final = re.compile(r"(\d{4})[-/.](\d\d?)[-/.](\d\d?)(?:[ T]+(\d\d?)(:.*))?", re.ASCII)
 _LONGEST: Final = 400  # of a text that is a number or a time
 _EPOCH_START: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# From when on a number is taken for more than the unit before it: 1e11 seconds are in the year 5138.
-_UNITS: Final = ((1e11, 1), (1e14, 1_000), (1e17, 1_000_000), (1e20, 1_000_000_000))
+# From when on a number is taken for more than the unit before it: so many seconds are the end of the year 9999.
+_UNITS: Final = tuple((253_402_300_800 * unit, unit) for unit in (1, 1_000, 1_000_000, 1_000_000_000))
 _EARLIEST_SECONDS: Final = 1e8  # March 1973: a smaller number is a year, a count, or a Julian day
 _JULIAN_DAYS: Final = (2_400_000.0, 2_600_000.0)
 _JULIAN_EPOCH: Final = 2_440_587.5
@@ -57,8 +62,8 @@ class Refused(Exception):
 
 
 def is_missing(value: object) -> bool:
-    """Return whether a cell says nothing: NULL, or an empty text."""
-    return value is None or value == ""
+    """Return whether a cell says nothing: NULL, or an empty text or blob."""
+    return value is None or value in ("", b"")
 
 
 def as_text(value: object, what: str) -> str:
@@ -137,12 +142,15 @@ def as_time(value: object, zone: tzinfo, what: str) -> datetime:
 
     Numbers are seconds, milliseconds, microseconds or nanoseconds since 1970, by their size, or Julian days, as
     SQLite's own functions have them. Texts are ISO 8601 in any usual spelling, RFC 2822, or a number; those that name
-    no zone are of *zone*.
+    no zone are of *zone*. A number such as 20240131 or 20240131235959 is a date.
     """
-    if isinstance(value, str) and not _EPOCH.fullmatch(value):
-        moment = _moment(value.strip()) if len(value) <= _LONGEST else None
-    elif isinstance(value, bytes):
+    if isinstance(value, bytes):
         raise Refused(f"{what} is a blob of {len(value):,} bytes, where a time was expected")
+    text = "" if isinstance(value, str) and len(value) > _LONGEST else str(value).strip()
+    if _COMPACT.fullmatch(text):
+        moment = _moment(f"{text[:8]}T{text[8:]}".rstrip("T"))
+    elif isinstance(value, str) and not _NUMBER.fullmatch(text):
+        moment = _moment(text)
     else:
         moment = _from_number(as_number(value, what))
     if moment is None:
@@ -154,7 +162,7 @@ def as_time(value: object, zone: tzinfo, what: str) -> datetime:
 
 
 def _moment(text: str) -> datetime | None:
-    for read in (datetime.fromisoformat, _with_slashes, parsedate_to_datetime):
+    for read in (datetime.fromisoformat, _padded, _in_utc, parsedate_to_datetime):
         try:
             return read(text)
         except (ValueError, TypeError, IndexError, OverflowError):
@@ -162,8 +170,23 @@ def _moment(text: str) -> datetime | None:
     return None
 
 
-def _with_slashes(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("/", "-"))
+def _padded(text: str) -> datetime:
+    """Read a date of four, two and two digits, or fewer, with dashes, slashes or dots."""
+    found = _LOOSE.fullmatch(text)
+    if found is None:
+        raise ValueError("not a date of this kind")
+    year, month, day, hour, rest = found.groups()
+    time = "" if hour is None else f"T{hour:0>2}{rest}"
+    return datetime.fromisoformat(f"{year}-{month:0>2}-{day:0>2}{time}")
+
+
+def _in_utc(text: str) -> datetime:
+    """Read a time that says "UTC" or "GMT" in words, after its offset or instead of one."""
+    head, _, zone = text.rpartition(" ")
+    if zone not in ("UTC", "GMT"):
+        raise ValueError("not a time of this kind")
+    moment = _padded(head)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _from_number(number: float) -> datetime | None:
@@ -193,6 +216,15 @@ def as_json(value: object, what: str) -> Any:
         return _finite(parse_json(text))
     except (ValueError, RecursionError, TypeError):
         return text
+
+
+def json_in(value: bytes) -> dict[str, Any] | list[Any] | None:
+    """Return the JSON object or array that a blob holds as UTF-8; None: it holds something else."""
+    try:
+        said = as_json(value.decode(), "a blob")
+    except (UnicodeDecodeError, Refused):
+        return None
+    return said if isinstance(said, dict | list) else None
 
 
 def _finite(value: Any) -> Any:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from agentdb.errors import InvalidInputError
 from agentdb.moments import stop_at
 from agentdb.testing.aside import Aside
 
@@ -75,7 +76,12 @@ class Clock:
 
         Args:
             moment: A naive time is taken as UTC.
+
+        Raises:
+            InvalidInputError: *moment* is no datetime.
         """
+        if not isinstance(moment, datetime):
+            raise InvalidInputError("moment", f"expected a datetime, got {type(moment).__name__}.")
         now = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
         self._database.fetch("UPDATE agentdb_clock.moment SET at = $1", now)
         stop_at(now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from agentdb.testing.aside import Aside, run_aside
@@ -17,11 +17,21 @@ __all__ = ["Databases", "OwnDatabase"]
 
 _PREFIX: Final = "agentdb_test_"
 _NOT_ALLOWED: Final = "42501"
-_MAY_CREATE: Final = (
-    "SELECT rolcreatedb OR rolsuper AS may, rolname::text AS name FROM pg_roles WHERE rolname = current_user"
+_ROLE: Final = (
+    "SELECT rolname::text AS name, rolcreatedb OR rolsuper AS may_create FROM pg_roles WHERE rolname = current_user"
 )
-_RUNS: Final = f"SELECT datname::text AS name FROM pg_database WHERE datname LIKE '{_PREFIX}%'"
-_HOLD: Final = "SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS held"
+_OURS: Final = f"""
+SELECT datname::text AS name FROM pg_database
+WHERE datname ~ '^{_PREFIX}[0-9a-f]{{12}}_([0-9]+|template)$' AND pg_has_role(datdba, 'USAGE')
+"""
+_HOLD: Final = "SELECT pg_advisory_lock(hashtextextended($1, 0))"
+# A lock is its database's own, and another run may have been given another database of the server.
+_IS_HELD: Final = """
+SELECT EXISTS (
+    SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1
+    AND (classid::bigint << 32) | objid::bigint = hashtextextended($1, 0)
+) AS held
+"""
 
 
 @dataclass(frozen=True)
@@ -30,9 +40,10 @@ class OwnDatabase:
 
     name: str
     """What it is called on its server."""
-    url: str
+    # A URL may hold a password, so repr leaves them out.
+    url: str = field(repr=False)
     """For applications: the role that row-level security binds, as in `agentdb_url`."""
-    admin_url: str
+    admin_url: str = field(repr=False)
     """For migrations: the role that owns the tables."""
 
 
@@ -49,7 +60,7 @@ class Databases:
         owner: The role that owns the tables; None: the one of *admin_url*.
 
     Raises:
-        PermissionError: The role of *admin_url* may not create databases.
+        PermissionError: The role of *admin_url* may not create databases, or their extension. Raised by `database`.
     """
 
     def __init__(self, url: str, admin_url: str, owner: str | None = None) -> None:
@@ -59,6 +70,7 @@ class Databases:
         self._application = replace(parse_url(url), schema=None)
         self._administrator = replace(parse_url(admin_url), schema=None)
         self._owner = replace(self._administrator, user=owner) if owner else self._administrator
+        self._owned = f'OWNER "{owner}"' if owner else ""
         self._admin = Aside(admin_url)
         self._run = f"{_PREFIX}{uuid.uuid4().hex[:12]}"
         self._template: str | None = None
@@ -71,8 +83,7 @@ class Databases:
             self._template = self._make_template()
         self._count += 1
         name = f"{self._run}_{self._count}"
-        # Copying the files, and not what is in them page by page, takes a third of the time.
-        self._create(name, f'TEMPLATE "{self._template}" STRATEGY file_copy')
+        self._create(name, template=self._template)
         try:
             yield OwnDatabase(name, _url(self._application, name), _url(self._owner, name))
         finally:
@@ -85,11 +96,8 @@ class Databases:
         self._admin.close()
 
     def _make_template(self) -> str:
-        from agentdb.errors import DatabaseError
-        from agentdb.postgres import migrate
-
-        (role,) = self._admin.fetch(_MAY_CREATE)
-        if not role["may"]:
+        (role,) = self._admin.fetch(_ROLE)
+        if not role["may_create"]:
             raise PermissionError(
                 f"agentdb_database needs a role that may create databases, and {role['name']!r} may not. Name one by "
                 "--agentdb-admin-url, or leave --agentdb-url out: the embedded server has one."
@@ -97,28 +105,42 @@ class Databases:
         self._admin.fetch(_HOLD, self._run)
         self._drop_leftovers()
         template = f"{self._run}_template"
-        self._create(template)
+        self._create(template, template="template1")
+        try:
+            self._migrate(template)
+        except BaseException:
+            self._drop(template)
+            raise
+        return template
+
+    def _migrate(self, template: str) -> None:
+        from agentdb.errors import DatabaseError
+        from agentdb.postgres import migrate
+
         extending = Aside(_url(self._administrator, template))
         try:
             extending.run("CREATE EXTENSION IF NOT EXISTS vector")
         except DatabaseError as error:
-            if error.sqlstate != _NOT_ALLOWED:  # else the migration says what to do, if it does not go without
+            if error.sqlstate != _NOT_ALLOWED:
                 raise
+            raise PermissionError(
+                "agentdb_database needs the extension vector, which only an administrator makes: once, by CREATE "
+                "EXTENSION vector in the database template1. Or name one by --agentdb-admin-url."
+            ) from error
         finally:
             extending.close()
         run_aside(migrate.deploy(_url(self._owner, template)))
-        return template
 
     def _drop_leftovers(self) -> None:
-        names = [row["name"] for row in self._admin.fetch(_RUNS)]
-        for run in sorted({name[: len(self._run)] for name in names} - {self._run}):
-            (lock,) = self._admin.fetch(_HOLD, run)
-            if lock["held"]:  # whoever made them is gone
+        names = [row["name"] for row in self._admin.fetch(_OURS)]
+        for run in sorted({name[: len(self._run)] for name in names}):
+            (lock,) = self._admin.fetch(_IS_HELD, run)
+            if not lock["held"]:  # whoever made them is gone
                 for name in (name for name in names if name.startswith(run)):
                     self._drop(name)
 
-    def _create(self, name: str, how: str = "") -> None:
-        self._admin.run(f'CREATE DATABASE "{name}" OWNER "{self._owner.user}" {how}')
+    def _create(self, name: str, *, template: str) -> None:
+        self._admin.run(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {self._owned}')
 
     def _drop(self, name: str) -> None:
         self._admin.run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

@@ -12,6 +12,9 @@ need, no database library for one, until one of them is used.
     agentdb_clock      test      stops time, in such a database
     agentdb_failures   test      makes the database fail
 
+While a test has one of those for a test, the embedder aside, the environment names its database and organization: what
+its code opens by itself is there, too, and never in the database of a `.env`.
+
 They work with pytest-asyncio in both its modes and with anyio's plugin, on whichever event loop the test runs, and with
 pytest-xdist, whose workers share one server. What the agents of a test that fails have recorded is a section of its
 report.
@@ -43,11 +46,6 @@ if TYPE_CHECKING:
     from agentdb.testing.server import RunFolder
     from agentdb.testing.stage import MakeAgent, Stage
 
-try:
-    import pytest_asyncio
-except ImportError:
-    pytest_asyncio = None  # type: ignore[assignment]  # another plugin runs asynchronous tests
-
 _FOLDER: pytest.StashKey[RunFolder] = pytest.StashKey()
 _STAGE: pytest.StashKey[Stage] = pytest.StashKey()
 _PASSED: pytest.StashKey[bool] = pytest.StashKey()
@@ -67,6 +65,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="URL",
         help="the same server as a role that may create databases, for agentdb_database; default: --agentdb-url",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse --agentdb-admin-url where it would be ignored."""
+    if config.getoption("--agentdb-admin-url") and not config.getoption("--agentdb-url"):
+        raise pytest.UsageError("--agentdb-admin-url is for the server of --agentdb-url, and there is none.")
 
 
 # Where the data is.
@@ -133,7 +137,19 @@ def _agentdb_databases(request: pytest.FixtureRequest, agentdb_url: str) -> Iter
 
 
 @pytest.fixture
-def agentdb_database(_agentdb_databases: Databases) -> Iterator[OwnDatabase]:
+def _agentdb_organization(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The organization of the test, for all that the test opens."""
+    from agentdb.testing.organization import new_organization
+
+    organization = new_organization()
+    monkeypatch.setenv("ORGANIZATION_ID", organization)
+    return organization
+
+
+@pytest.fixture
+def agentdb_database(
+    _agentdb_databases: Databases, _agentdb_organization: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[OwnDatabase]:
     """
     A migrated, empty database that only this test uses, with *url* and *admin_url*; it is dropped afterwards.
 
@@ -142,9 +158,30 @@ def agentdb_database(_agentdb_databases: Databases) -> Iterator[OwnDatabase]:
     """
     try:
         with _agentdb_databases.database() as database:
+            _name_database(monkeypatch, database.url, database.admin_url)
             yield database
     except PermissionError as error:
         pytest.fail(str(error), pytrace=False)
+
+
+def _name_database(monkeypatch: pytest.MonkeyPatch, url: str, admin_url: str) -> None:
+    """Let the environment name the test's database: its code may open clients, and `.env` may name a real one."""
+    # Not removed but set, for what the environment does not name is read from there. By the test's own monkeypatch,
+    # which it may use for the same variables: what is undone in order ends as it began.
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("AGENTDB_MIGRATION_URL", admin_url)
+
+
+@pytest.fixture
+def _agentdb_place(
+    request: pytest.FixtureRequest, agentdb_url: str, _agentdb_organization: str, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """The URL of the test's database: its own if it has one."""
+    if "agentdb_database" in request.fixturenames:
+        own: OwnDatabase = request.getfixturevalue("agentdb_database")
+        return own.url
+    _name_database(monkeypatch, agentdb_url, agentdb_url)
+    return agentdb_url
 
 
 # What a test works with.
@@ -152,20 +189,20 @@ def agentdb_database(_agentdb_databases: Databases) -> Iterator[OwnDatabase]:
 
 @pytest.fixture
 def _agentdb_opening(
-    request: pytest.FixtureRequest, agentdb_url: str
+    request: pytest.FixtureRequest, agentdb_url: str, _agentdb_place: str, _agentdb_organization: str
 ) -> Callable[[], AbstractAsyncContextManager[Stage]]:
-    """Opens the test's stage, in its own database if it has one."""
+    """Opens the test's stage."""
     from agentdb.testing.stage import open_stage
 
     # Whatever the order in which the test names them: these are there first, and gone last.
     asked = {
         name: request.getfixturevalue(name)
-        for name in ("agentdb_database", "agentdb_clock", "agentdb_failures")
+        for name in ("agentdb_clock", "agentdb_failures")
         if name in request.fixturenames
     }
-    own: OwnDatabase | None = asked.get("agentdb_database")
     failures: Failures | None = asked.get("agentdb_failures")
-    return lambda: open_stage(own.url if own else agentdb_url, failures, is_shared=own is None)
+    is_shared = _agentdb_place == agentdb_url
+    return lambda: open_stage(_agentdb_place, _agentdb_organization, failures, is_shared=is_shared)
 
 
 def _stage_fixture() -> Callable[..., AsyncIterator[Stage]]:
@@ -175,15 +212,18 @@ def _stage_fixture() -> Callable[..., AsyncIterator[Stage]]:
         async with _agentdb_opening() as opened:
             request.node.stash[_STAGE] = opened
             yield opened
+            del request.node.stash[_STAGE]  # it is closed from here on, and tests live as long as the session
 
     return stage
 
 
 # One for each event loop that a test may run on: `_agentdb_stage_function`, and so on.
 globals()[f"_agentdb_stage_{ANYIO}"] = pytest.fixture(_stage_fixture())
-if pytest_asyncio is not None:
-    for _scope in SCOPES:
-        globals()[f"_agentdb_stage_{_scope}"] = pytest_asyncio.fixture(loop_scope=_scope)(_stage_fixture())
+if SCOPES:
+    import pytest_asyncio
+
+for _scope in SCOPES:
+    globals()[f"_agentdb_stage_{_scope}"] = pytest_asyncio.fixture(loop_scope=_scope)(_stage_fixture())
 
 
 @pytest.fixture
@@ -229,14 +269,14 @@ def agentdb_clock(agentdb_database: OwnDatabase) -> Iterator[Clock]:
 
 
 @pytest.fixture
-def agentdb_failures(request: pytest.FixtureRequest, agentdb_url: str) -> Iterator[Failures]:
+def agentdb_failures(request: pytest.FixtureRequest, _agentdb_place: str) -> Iterator[Failures]:
     """Failures of the database: ``agentdb_failures.fail_next("40001", operation="memories.store")``; see `Failures`."""
     from agentdb.testing.failures import injected_failures
 
-    with injected_failures(agentdb_url) as failures:
+    with injected_failures(_agentdb_place) as failures:
         yield failures
         pending = failures.pending
-    if pending and _PASSED in request.node.stash:
+    if pending and request.node.stash.get(_PASSED, False):
         pytest.fail(f"armed, and never happened: {', '.join(pending)}", pytrace=False)
 
 
@@ -250,9 +290,9 @@ def pytest_runtest_makereport(
     """Add what its agents have recorded to the report of a test that fails."""
     report = yield
     stage = item.stash.get(_STAGE, None)
-    if report.when == "call" and report.passed:
-        item.stash[_PASSED] = True
-    elif stage is not None and report.failed and report.when != "teardown":
+    if report.when == "call":
+        item.stash[_PASSED] = report.passed
+    if stage is not None and report.failed:
         from agentdb.testing.report import recorded
 
         text = recorded(stage)

@@ -42,8 +42,11 @@ class RunFolder:
     def __init__(self) -> None:
         _remove_leftovers()
         self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        lock = _lock(self.path, os.O_CREAT)
+        # Under another name until it is locked: one of that name that is not, another run takes for a leftover's.
+        unnamed = self.path / f"{_LOCK}.new"
+        lock = _lock(unnamed)
         assert lock is not None
+        unnamed.rename(self.path / _LOCK)
         self._lock = lock
 
     def remove(self) -> None:
@@ -72,7 +75,7 @@ def _remove_leftovers() -> None:
                 continue
             if not (path / _LOCK).exists() and time.time() - path.stat().st_mtime < _BIRTH_SECONDS:
                 continue
-            lock = _lock(path, os.O_CREAT)
+            lock = _lock(path / _LOCK)
             if lock is not None:  # its run is over
                 _remove(path)
                 os.close(lock)
@@ -86,11 +89,11 @@ def _remove(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def _lock(path: Path, flags: int) -> int | None:
-    """Take the lock of a run's folder, until the descriptor that is returned is closed; None: its run has it."""
+def _lock(path: Path) -> int | None:
+    """Take the lock *path*, made if missing, until the descriptor that is returned is closed; None: a run has it."""
     import fcntl  # not on Windows, where there is no embedded server either
 
-    descriptor = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -11,10 +11,11 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
-from agentdb.testing.organization import erase_organization, new_client
+from agentdb import PrismaAgentClient
+from agentdb.testing.organization import erase_organization
 
 if TYPE_CHECKING:
-    from agentdb import EnhancedAgentBase, PrismaAgentClient
+    from agentdb import EnhancedAgentBase
     from agentdb.testing.failures import Failures
 
 __all__ = ["MakeAgent", "Stage", "open_stage"]
@@ -61,16 +62,19 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def open_stage(url: str, failures: Failures | None, *, is_shared: bool) -> AsyncIterator[Stage]:
+async def open_stage(
+    url: str, organization_id: str, failures: Failures | None, *, is_shared: bool
+) -> AsyncIterator[Stage]:
     """
     Open a stage at the database of *url*, and clear it away afterwards.
 
     Args:
         url: Where.
+        organization_id: Whose; one that nobody else uses.
         failures: What the test makes fail; nothing of it fails the clearing away.
         is_shared: Whether others use the database: then all rows of the test are deleted.
     """
-    client = new_client(url)
+    client = PrismaAgentClient(url, organization_id)
     await client.connect()
     try:
         async with contextlib.AsyncExitStack() as agents:
@@ -78,7 +82,9 @@ async def open_stage(url: str, failures: Failures | None, *, is_shared: bool) ->
             yield stage
             stage.end_failures()
     finally:
-        if is_shared:
-            await client.connect()  # again, if the test has closed it
-            await erase_organization(client)
-        await client.disconnect()
+        try:
+            if is_shared:
+                await client.connect()  # again, if the test has closed it
+                await erase_organization(client)
+        finally:
+            await client.disconnect()

@@ -13,6 +13,7 @@ import pytest
 import typer
 
 from agentdb import AgentConfig, PrismaAgentClient
+from agentdb.cli import completion
 from agentdb.cli.app import app
 from agentdb.cli.completion import complete_agent, complete_migration
 from tests.conftest import Database
@@ -49,10 +50,15 @@ def test_migrations(agentdb: Command) -> None:
 
 @pytest.mark.postgres
 def test_agents(database: Database, agentdb: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names of the organization's agents, from the database."""
+    """
+    Names of the organization's agents, from the database, but for those that a shell would not take as they are: others
+    gave them, and zsh evaluates what it is told.
+    """
+    monkeypatch.setattr(completion, "_SECONDS", 60)  # this machine may be busy
+    unsafe = ("sc\\$(touch x)", "sc;touch x", "sc two", "sc*", "sc`id`", "sc\nout", "sc\x1b[2J", "sc'", "-sc", "~sc")
 
     async def fill() -> None:
-        for organization, names in {"acme": ("scout", "scribe", "clerk"), "other": ("scamp",)}.items():
+        for organization, names in {"acme": ("scout", "scribe", "clerk", *unsafe), "other": ("scamp",)}.items():
             async with PrismaAgentClient(database.url, organization) as client:
                 for name in names:
                     await client.agents.register(AgentConfig(name=name, category="SUPPORT"))

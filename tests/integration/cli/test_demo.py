@@ -20,6 +20,7 @@ from agentdb.embedders import SpellingEmbedder
 from agentdb.postgres.url import parse_url
 from tests.conftest import Database
 from tests.integration.cli.conftest import Command
+from tests.waiting import until
 
 pytestmark = pytest.mark.postgres
 
@@ -54,8 +55,14 @@ def _best(out: str) -> dict[str, str]:
 
 
 async def _facts(database: Database) -> dict[str, int]:
-    connection = await asyncpg.connect(**parse_url(database.admin_url).connect_arguments())
+    connection = await asyncpg.connect(**parse_url(database.superuser_url).connect_arguments())
+    others = """
+        SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+    """
     try:
+        # What a killed process has sent is still done.
+        await until(lambda: connection.fetchval(f"SELECT NOT EXISTS ({others})"))
         row = await connection.fetchrow(
             """
             SELECT count(*) AS notes, count(DISTINCT metadata->>'name') AS names,

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -128,3 +129,22 @@ def test_at_a_terminal_it_asks(filled: Database, tmp_path: Path, answer: bytes, 
     assert done.returncode == status
     assert "rows for good?" in done.stdout
     assert rows(filled)["agents"] == (1 if status == 0 else 2)
+
+
+def test_ctrl_c_at_the_question(filled: Database, tmp_path: Path) -> None:
+    """Is heard at once, and nothing is erased."""
+    controller, terminal = pty.openpty()
+    running = subprocess.Popen([*COMMAND, "--agent", "scout-1"], cwd=tmp_path, stdin=terminal, stdout=terminal)
+    os.close(terminal)
+    said = b""
+    while b"for good? [y/N]" not in said:
+        said += os.read(controller, 1000)
+    running.send_signal(signal.SIGINT)
+    try:
+        status = running.wait(timeout=60)
+    finally:
+        running.kill()
+        os.close(controller)
+
+    assert status == 130
+    assert rows(filled)["agents"] == 2

@@ -19,6 +19,7 @@ import asyncpg
 import pytest
 from dotenv import dotenv_values
 
+from agentdb.postgres.cluster import SUPERUSER
 from agentdb.project.shims import SHIMS
 from tests.conftest import Database
 from tests.integration.cli.conftest import Command
@@ -50,17 +51,21 @@ def at_terminal(tmp_path: Path) -> Callable[..., Dialogue]:
         command = [sys.executable, "-m", "agentdb.cli", *arguments]
         process = subprocess.Popen(command, cwd=tmp_path, env=environment, preexec_fn=lambda: os.login_tty(theirs))
         os.close(theirs)
-        shown, seen, waiting = "", 0, list(answers)
-        while select.select([ours], [], [], 60)[0]:
+        shown, seen, waiting, last = "", 0, list(answers), ""
+        ends = time.monotonic() + 120
+        while time.monotonic() < ends:
+            if not select.select([ours], [], [], 1)[0]:
+                # Python does not notice a Ctrl-C in the moment between asking and listening; people press it again.
+                if last == CTRL_C and not shown[seen:].strip("^C"):
+                    os.write(ours, last.encode())
+                continue
             data = read(ours)
             if not data:
                 break
             shown += data.decode(errors="replace")
             if waiting and waiting[0][0] in shown[seen:]:
-                seen = len(shown)
-                # Python does not notice a Ctrl-C in the moment between asking and listening; nobody is that quick.
-                time.sleep(0.3 if waiting[0][1] == CTRL_C else 0)
-                os.write(ours, waiting.pop(0)[1].encode())
+                seen, last = len(shown), waiting.pop(0)[1]
+                os.write(ours, last.encode())
         os.close(ours)  # hangs up, should it wait for more
         status = process.wait(60)
         assert not waiting, f"never asked for {waiting[0][0]!r}:\n{shown}"
@@ -83,12 +88,21 @@ def states(out: str) -> dict[str, str]:
     return {line[1]: line[0] for line in lines}
 
 
+async def execute(url: str, sql: str) -> None:
+    """Run *sql* on a connection of its own."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
 def test_sets_up_a_folder(database: Database, agentdb: Command) -> None:
     """`.env` from the template for its owner alone, a line for each wall, and what to do next."""
     outcome = agentdb("init", "--database-url", database.url, "--organization", "acme")
 
     assert (outcome.status, outcome.err) == (0, "")
-    assert states(outcome.out) == dict.fromkeys([".env", "connection", "TLS", "tables", "tenancy"], "✓")
+    assert states(outcome.out) == dict.fromkeys([".env", "connection", "tls", "tables", "role", "row-level"], "✓")
     assert outcome.out.partition("\nNext:\n")[2].count("\n") == 3
     assert dotenv_values(".env") == {"DATABASE_URL": database.url, "ORGANIZATION_ID": "acme"}
     assert "# AGENTDB_REQUIRE_RLS=0" in Path(".env").read_text()
@@ -125,7 +139,7 @@ def test_makes_the_tables_if_it_is_told(blank_database: Database, agentdb: Comma
 
     assert (without.status, states(without.out)["tables"]) == (0, "!")
     assert "agentdb migrate deploy   make the tables" in without.out
-    assert (with_.status, states(with_.out)["tables"], states(with_.out)["tenancy"]) == (0, "✓", "!")
+    assert (with_.status, states(with_.out)["tables"], states(with_.out)["role"]) == (0, "✓", "!")
     assert "owns the tables" in with_.out
 
 
@@ -138,17 +152,73 @@ def test_the_owner_makes_the_tables_for_the_agents(blank_database: Database, age
 
     assert (alone.status, states(alone.out)["tables"]) == (1, "✗")
     assert "AGENTDB_MIGRATION_URL" in alone.out
-    assert (together.status, states(together.out)["tenancy"]) == (0, "✓")
+    assert (together.status, states(together.out)["role"]) == (0, "✓")
+
+
+async def test_a_login_that_is_no_member(database: Database, agentdb: Command) -> None:
+    """It cannot see whether there are tables, so both are said; making them is not for it, and it hears for whom."""
+    stranger = f"stranger_{database.name}"
+    await execute(database.superuser_url, f"CREATE ROLE {stranger} LOGIN")
+    url = database.superuser_url.replace(f"{SUPERUSER}@", f"{stranger}@")
+
+    outcome = await asyncio.to_thread(agentdb, "init", "--migrate", DATABASE_URL=url, ORGANIZATION_ID="acme")
+    looked = await asyncio.to_thread(agentdb, "init")
+    await execute(database.superuser_url, f"DROP ROLE {stranger}")
+
+    assert (outcome.status, states(outcome.out)["tables"]) == (1, "✗")
+    assert "If another login may: set AGENTDB_MIGRATION_URL" in outcome.out
+    assert states(looked.out)["tables"] == "!"
+    assert "GRANT agentdb_app TO <login>;" in looked.out
+
+
+async def test_what_an_administrator_has_to_prepare(blank_database: Database, agentdb: Command) -> None:
+    """It says what, and then what: the migration that failed has to be resolved before it is tried again."""
+    await execute(blank_database.superuser_url, "DROP EXTENSION vector")
+    given = {"DATABASE_URL": blank_database.admin_url, "ORGANIZATION_ID": "acme"}
+
+    failed = await asyncio.to_thread(agentdb, "init", "--migrate", **given)
+    await execute(blank_database.superuser_url, "CREATE EXTENSION vector")
+    again = await asyncio.to_thread(agentdb, "init", "--migrate")
+    await asyncio.to_thread(agentdb, "migrate", "resolve", "20261122000000_agentdb_init")
+    at_last = await asyncio.to_thread(agentdb, "init", "--migrate")
+
+    assert [outcome.status for outcome in (failed, again, at_last)] == [1, 1, 0]
+    assert "CREATE EXTENSION vector" in failed.out
+    for outcome in (failed, again):
+        assert "`agentdb migrate resolve 20261122000000_agentdb_init`" in outcome.out
+        assert "make the tables" not in outcome.out
+
+
+async def test_where_tables_could_not_be_used(blank_database: Database, agentdb: Command) -> None:
+    """A server that agents cannot work on is left as it is; doctor's remedy says why."""
+    read_only = f'ALTER DATABASE "{blank_database.name}" SET default_transaction_read_only = on'
+    await execute(blank_database.superuser_url, read_only)
+
+    given = {"DATABASE_URL": blank_database.admin_url, "ORGANIZATION_ID": "acme"}
+    outcome = await asyncio.to_thread(agentdb, "init", "--migrate", **given)
+
+    assert (outcome.status, states(outcome.out)["writes"]) == (1, "✗")
+    assert "RESET default_transaction_read_only" in outcome.out
+    assert "tables" not in states(outcome.out)
+
+
+def test_what_a_client_would_refuse_fails(database: Database, agentdb: Command) -> None:
+    """AGENTDB_REQUIRE_RLS, and a login that owns the tables."""
+    given = {"DATABASE_URL": database.admin_url, "ORGANIZATION_ID": "acme"}
+    assert agentdb("init", **given).status == 0
+
+    outcome = agentdb("init", AGENTDB_REQUIRE_RLS="1")
+
+    assert (outcome.status, states(outcome.out)["role"]) == (1, "✗")
 
 
 async def test_a_database_that_is_newer(database: Database, agentdb: Command) -> None:
     """Making tables is no help: the line says what is, and nobody is told to migrate."""
-    connection = await asyncpg.connect(database.admin_url)
-    await connection.execute(
+    await execute(
+        database.admin_url,
         "INSERT INTO _prisma_migrations (id, checksum, migration_name, finished_at) "
-        "VALUES ('1', '', '20990101000000_agentdb_future', now())"
+        "VALUES ('1', '', '20990101000000_agentdb_future', now())",
     )
-    await connection.close()
 
     outcome = await asyncio.to_thread(agentdb, "init", "--migrate", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
 
@@ -175,6 +245,17 @@ def test_a_database_that_is_away(agentdb: Command) -> None:
     assert states(outcome.out) == {".env": "✓", "connection": "✗"}
     assert "secret-word" not in outcome.out + outcome.err
     assert dotenv_values(".env")["DATABASE_URL"] == UNREACHABLE
+
+
+def test_an_embedded_server_that_cannot_start(agentdb: Command) -> None:
+    """No URL is to blame, and none is to be corrected."""
+    Path("file").touch()
+
+    outcome = agentdb("init", AGENTDB_DATA_DIR="file")
+
+    assert (outcome.status, states(outcome.out)["connection"]) == (1, "✗")
+    assert "AGENTDB_DATA_DIR" in outcome.out
+    assert "agentdb init             again" in outcome.out
 
 
 @pytest.mark.parametrize(
@@ -212,8 +293,8 @@ def test_a_full_disk(database: Database, agentdb: Command, monkeypatch: pytest.M
         full.setattr(os, "fsync", fail)
         outcome = agentdb("init", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
 
-    assert (outcome.status, outcome.out, outcome.err.count("\n")) == (1, "", 1)
-    assert "No space left on device" in outcome.err
+    assert (outcome.status, outcome.out) == (1, "")
+    assert outcome.err == "agentdb: .env: No space left on device\n"
     assert os.listdir() == []
     assert agentdb("init").status == 0
 
@@ -226,9 +307,12 @@ def test_git_is_told_to_ignore_it(database: Database, agentdb: Command) -> None:
     open_ = agentdb("init", **settings)
     Path(".gitignore").write_text(".env\n")
     ignored = agentdb("init")
+    subprocess.run(["git", "add", "--force", ".env"], check=True)
+    tracked = agentdb("init")
 
     assert "echo .env >> .gitignore" in open_.out
-    assert ".gitignore" not in ignored.out
+    assert ".gitignore" not in ignored.out + tracked.out
+    assert ("git rm" in ignored.out, "git rm --cached .env" in tracked.out) == (False, True)
 
 
 def test_a_dialogue(blank_database: Database, at_terminal: Callable[..., Dialogue], tmp_path: Path) -> None:
@@ -267,13 +351,13 @@ def test_a_password_is_part_of_the_url(at_terminal: Callable[..., Dialogue], tmp
 
 
 def test_interrupted_it_leaves_nothing(at_terminal: Callable[..., Dialogue], tmp_path: Path) -> None:
-    """Ctrl-C at a question, and the end of input."""
+    """Ctrl-C at a question ends as it does anywhere else; the end of input is no answer."""
     interrupted = at_terminal(["init"], [(URL, CTRL_C)])
+    unseen = at_terminal(["init"], [(URL, "postgresql://somebody@127.0.0.1:1/x\n"), (PASSWORD, CTRL_C)])
     ended = at_terminal(["init"], [(URL, CTRL_D)])
 
-    assert interrupted.status != 0
-    assert ended.status != 0
-    assert "Traceback" not in interrupted.shown + ended.shown
+    assert (interrupted.status, unseen.status, ended.status) == (130, 130, 1)
+    assert "Traceback" not in interrupted.shown + unseen.shown + ended.shown
     assert list(tmp_path.iterdir()) == []
 
 

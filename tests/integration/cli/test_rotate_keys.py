@@ -9,12 +9,13 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TypeVar
 
+import asyncpg
 import pytest
 
 from agentdb import AgentConfig, MemoryEntry, PrismaAgentClient
+from agentdb.postgres.url import parse_url
 from tests.conftest import Database
 from tests.integration.cli.conftest import Command, Outcome
 from tests.integration.client.encrypting import KEYS, keyed
@@ -23,8 +24,6 @@ from tests.waiting import until
 pytestmark = pytest.mark.postgres
 
 T = TypeVar("T")
-
-REPOSITORY = Path(__file__).parents[3]
 
 
 def with_keys(database: Database, keys: str, work: Callable[[PrismaAgentClient], Awaitable[T]]) -> T:
@@ -130,32 +129,43 @@ def test_wrong_use(arguments: list[str], keys: str, said: str, database: Databas
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no such signal")
 def test_killed_in_the_middle(database: Database, agentdb: Command) -> None:
     """By SIGKILL: everything reads with both keys, and the next run does the rest."""
-    with_keys(database, "k1", lambda client: store(client, 300))
+    with_keys(database, "k1", lambda client: store(client, 50))
 
-    async def in_use(client: PrismaAgentClient) -> dict[str, int]:
-        return dict((await client.rotate_keys(dry_run=True)).in_use)
-
-    async def kill_in_the_middle(client: PrismaAgentClient) -> dict[str, int]:
-        command = "-m", "agentdb.cli", "rotate-keys", "--batch-size", "1"
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, *command, cwd=REPOSITORY, env=os.environ | variables(database, "k2 k1")
-        )
-
-        async def has_begun() -> bool:
-            return (await in_use(client)).get("k2", 0) > 20
-
-        await until(has_begun)
-        process.send_signal(signal.SIGKILL)
-        assert await process.wait() == -signal.SIGKILL
-        return await in_use(client)
-
-    left = with_keys(database, "k2 k1", kill_in_the_middle)
+    asyncio.run(kill_at_the_memory(20, database))
+    left = json.loads(rotate(agentdb, database, "k2 k1", "--dry-run", "--json").out)["in_use"]
     halfway = with_keys(database, "k2 k1", read)
     rest = rotate(agentdb, database, "k2 k1", "--json")
 
-    expected = {f"tulip {n}" for n in range(300)}
-    assert left["k1"] > 0
+    expected = {f"tulip {n}" for n in range(50)}
+    assert left == {"k1": 80, "k2": 20}
     assert halfway == (expected, expected)
     assert rest.status == 0
     assert sum(json.loads(rest.out)["rows"].values()) == left["k1"]
     assert with_keys(database, "k2", read) == (expected, expected)
+
+
+async def kill_at_the_memory(number: int, database: Database) -> None:
+    """Kill a change of keys that has come to the memory of this number, which waits for a lock of ours until then."""
+    ours = await asyncpg.connect(**parse_url(database.superuser_url).connect_arguments())
+    halt = await ours.fetchval("SELECT id::text FROM agent_memories ORDER BY id OFFSET $1 LIMIT 1", number)
+    await ours.execute(
+        f"""
+        CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN PERFORM pg_advisory_xact_lock(1) WHERE NEW.id = '{halt}'; RETURN NEW; END
+        $$;
+        CREATE TRIGGER halt BEFORE UPDATE ON agent_memories FOR EACH ROW EXECUTE FUNCTION halt();
+        SELECT pg_advisory_lock(1);
+        """
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "agentdb.cli", "rotate-keys", "--batch-size", "1"),
+        env=os.environ | variables(database, "k2 k1"),
+    )
+    waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
+    await until(lambda: ours.fetch(waiting), seconds=60)
+    process.kill()
+    assert await process.wait() == -signal.SIGKILL
+    await ours.fetch(f"SELECT pg_terminate_backend(pid) FROM ({waiting}) AS waiting")  # else it would do its batch yet
+    await until(lambda: ours.fetchval(f"SELECT NOT EXISTS ({waiting})"))
+    await ours.close()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from agentdb import AgentConfig, MemoryEntry, MetricPoint, PrismaAgentClient, TokenUsage
+from agentdb import AgentConfig, MemoryEntry, MetricPoint, PrismaAgentClient, Settings, TokenUsage
 from agentdb.cli import output
 from agentdb.cli.stats.figures import STATUSES, bucket_of, spans
 from agentdb.cli.stats.texts import dollars, duration, percent, rate, size
@@ -30,7 +30,9 @@ pytestmark = pytest.mark.postgres
 
 def _with_client(database: Database, work: Callable[[PrismaAgentClient], Awaitable[None]]) -> None:
     async def run() -> None:
-        async with PrismaAgentClient(database.url, "acme") as client:
+        # Not of the environment, which is scrubbed for each test, and this is done once for several.
+        settings = Settings(organization_id="acme", database_url=database.url)
+        async with PrismaAgentClient(settings=settings) as client:
             await work(client)
 
     asyncio.run(run())
@@ -65,11 +67,16 @@ async def _fill(client: PrismaAgentClient) -> None:
     )
 
 
-def test_what_there_is_to_see(database: Database, agentdb: Command) -> None:
-    """A chart, a line for each agent and for all, for each tool that was called, each failure, each type of memory."""
-    _with_client(database, _fill)
+@pytest.fixture(scope="module")
+def filled(shared_database: Database) -> Database:
+    """A database with all of that, for tests that only look."""
+    _with_client(shared_database, _fill)
+    return shared_database
 
-    outcome = agentdb("stats", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
+
+def test_what_there_is_to_see(filled: Database, agentdb: Command) -> None:
+    """A chart, a line for each agent and for all, for each tool that was called, each failure, each type of memory."""
+    outcome = agentdb("stats", DATABASE_URL=filled.url, ORGANIZATION_ID="acme")
 
     assert (outcome.status, outcome.err) == (0, "")
     lines = [re.sub(r"\d+(\.\d+)? (ms|s)\b", "T", line) for line in outcome.out.splitlines()]
@@ -99,11 +106,9 @@ def test_what_there_is_to_see(database: Database, agentdb: Command) -> None:
     assert "\x1b" not in outcome.out
 
 
-def test_one_agent_and_other_hours(database: Database, agentdb: Command) -> None:
+def test_one_agent_and_other_hours(filled: Database, agentdb: Command) -> None:
     """--agent and --hours narrow all of it."""
-    _with_client(database, _fill)
-
-    scout = agentdb("stats", "--agent", "id-scout", "--hours", "48", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
+    scout = agentdb("stats", "--agent", "id-scout", "--hours", "48", DATABASE_URL=filled.url, ORGANIZATION_ID="acme")
     clerk = agentdb("stats", "--agent", "id-clerk")
 
     assert re.search(r"^scout +4 ", scout.out, re.MULTILINE)
@@ -113,11 +118,9 @@ def test_one_agent_and_other_hours(database: Database, agentdb: Command) -> None
     assert not {"scout", "look_up", "failed"} & set(clerk.out.split())
 
 
-def test_as_json(database: Database, agentdb: Command) -> None:
+def test_as_json(filled: Database, agentdb: Command) -> None:
     """Everything, amounts as text and times in ISO 8601."""
-    _with_client(database, _fill)
-
-    outcome = agentdb("stats", "--json", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
+    outcome = agentdb("stats", "--json", DATABASE_URL=filled.url, ORGANIZATION_ID="acme")
 
     found = json.loads(outcome.out)
     assert list(found) == [
@@ -139,9 +142,9 @@ def test_as_json(database: Database, agentdb: Command) -> None:
     assert not {"task", "result", "traceback"} & set(failure)
 
 
-def test_an_empty_database(database: Database, agentdb: Command) -> None:
-    """It is said in a line or two, and what to do."""
-    nothing = agentdb("stats", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
+def test_an_empty_organization(filled: Database, agentdb: Command) -> None:
+    """It is said in a line or two, and what to do; that others have something is not shown."""
+    nothing = agentdb("stats", DATABASE_URL=filled.url, ORGANIZATION_ID="other")
     as_json = agentdb("stats", "--json")
 
     assert (nothing.status, nothing.err) == (0, "")
@@ -152,21 +155,18 @@ def test_an_empty_database(database: Database, agentdb: Command) -> None:
     assert json.loads(as_json.out)["total"]["executions"] == 0
 
 
-def test_an_agent_that_did_nothing(database: Database, agentdb: Command) -> None:
+def test_an_agent_that_did_nothing(filled: Database, agentdb: Command) -> None:
     """It is there, in contrast to one that is mistyped."""
-    _with_client(database, _fill)
-
-    idle = agentdb("stats", "--agent", "idler", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
+    idle = agentdb("stats", "--agent", "idler", DATABASE_URL=filled.url, ORGANIZATION_ID="acme")
     mistyped = agentdb("stats", "--agent", "idle")
 
     assert (idle.status, idle.out.splitlines()[0]) == (0, "No execution started in the last 24 hours.")
     assert (mistyped.status, mistyped.out) == (1, "")
 
 
-def test_a_metric(database: Database, agentdb: Command) -> None:
+def test_a_metric(filled: Database, agentdb: Command) -> None:
     """Its figures, and its averages as a chart; or what there is in its place."""
-    _with_client(database, _fill)
-    where = {"DATABASE_URL": database.url, "ORGANIZATION_ID": "acme"}
+    where = {"DATABASE_URL": filled.url, "ORGANIZATION_ID": "acme"}
 
     outcome = agentdb("stats", "--agent", "scout", "--metric", "accuracy", **where)
     as_json = json.loads(agentdb("stats", "--agent", "scout", "--metric", "accuracy", "--json").out)
@@ -186,16 +186,9 @@ def test_a_metric(database: Database, agentdb: Command) -> None:
     assert (alone.status, "--agent" in alone.err) == (2, True)
 
 
-def test_only_one_organization(database: Database, agentdb: Command) -> None:
-    """That of ORGANIZATION_ID."""
-    _with_client(database, _fill)
-
-    assert "No execution" in agentdb("stats", DATABASE_URL=database.url, ORGANIZATION_ID="other").out
-
-
-def test_wrong_use(database: Database, agentdb: Command) -> None:
+def test_wrong_use(filled: Database, agentdb: Command) -> None:
     """A database without an organization, hours that are none: exit status 2."""
-    without = agentdb("stats", DATABASE_URL=database.url)
+    without = agentdb("stats", DATABASE_URL=filled.url)
     none = [agentdb("stats", "--hours", hours, ORGANIZATION_ID="acme") for hours in ("0", "-1", "nan", "many")]
     empty = agentdb("stats", "--agent", "")
 
@@ -206,17 +199,16 @@ def test_wrong_use(database: Database, agentdb: Command) -> None:
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 200])
 @pytest.mark.parametrize("no_color", [False, True])
 def test_terminals(
-    database: Database, agentdb: Command, monkeypatch: pytest.MonkeyPatch, width: int, no_color: bool
+    filled: Database, agentdb: Command, monkeypatch: pytest.MonkeyPatch, width: int, no_color: bool
 ) -> None:
     """No line is longer than the terminal is wide, no number is cut; NO_COLOR is obeyed."""
-    _with_client(database, _fill)
     if no_color:
         monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setattr(
         output, "results", lambda: Console(highlight=False, force_terminal=True, width=width, color_system="standard")
     )
 
-    outcome = agentdb("stats", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
+    outcome = agentdb("stats", DATABASE_URL=filled.url, ORGANIZATION_ID="acme")
 
     plain = re.sub(r"\x1b\[[0-9;]*m", "", outcome.out)
     tables = plain.split("1 with tokens")[0] + plain.split("gives it one.")[1]
@@ -224,6 +216,23 @@ def test_terminals(
     for part in ("67 % (21-94)", "100 % (21-100)", "3,000,000", ">= $0.4500", "20 % (4-62)"):
         assert part in " ".join(plain.split())
     assert not (no_color and re.search(r"\x1b\[[0-9;]*3[0-7]", outcome.out))
+
+
+def test_names_stay_on_their_line(database: Database, agentdb: Command) -> None:
+    """Whatever others have called an agent: no name looks like a line of agentdb's own."""
+
+    async def fill(client: PrismaAgentClient) -> None:
+        agent = await client.agents.register(AgentConfig(name="mallory\nscout 9 100 %", category="SUPPORT"))
+        await client.executions.fail((await client.executions.start(agent.id, 1)).id, "no\x1b[2J")
+        await client.memories.store(MemoryEntry(agent_id=agent.id, content="x"))
+
+    _with_client(database, fill)
+    outcome = agentdb("stats", DATABASE_URL=database.url, ORGANIZATION_ID="acme")
+
+    lines = outcome.out.splitlines()
+    assert sum("mallory\\nscout 9 100 %" in line for line in lines) == 3
+    assert not any(line.startswith("scout") for line in lines)
+    assert "\x1b" not in outcome.out
 
 
 @pytest.mark.parametrize(

@@ -76,10 +76,10 @@ def test_ctrl_c(arguments: list[str], tmp_path: Path) -> None:
             stderr=subprocess.PIPE,
             text=True,
         ) as running:
-            silent.settimeout(20)
+            silent.settimeout(60)
             with silent.accept()[0]:  # it waits for the answer now
                 running.send_signal(signal.SIGINT)
-                _, said = running.communicate(timeout=20)
+                _, said = running.communicate(timeout=60)
 
     assert (running.returncode, said) == (130, "")
 
@@ -105,19 +105,61 @@ def test_a_full_disk(arguments: list[str], tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, "agentdb: output: No space left on device\n")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+def test_an_error_on_a_full_disk(tmp_path: Path) -> None:
+    """Is said where that is possible."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*COMMAND, "stats", "--json"],
+            cwd=tmp_path,
+            env=os.environ | {"DATABASE_URL": UNREACHABLE},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("agentdb: ORGANIZATION_ID")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets no such folder go")
+def test_a_folder_that_is_gone(tmp_path: Path) -> None:
+    """Has no .env; nothing else is asked of it."""
+    code = "import os, sys; from agentdb.cli.app import run; os.rmdir(os.getcwd()); sys.exit(run(['stats']))"
+    (folder := tmp_path / "folder").mkdir()
+    where = {"DATABASE_URL": UNREACHABLE, "ORGANIZATION_ID": "acme"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=os.environ | where, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 1
+    assert "127.0.0.1:1" in done.stderr
+
+
 @pytest.mark.postgres
 def test_without_unicode(database: Database, tmp_path: Path) -> None:
     """Where the output takes ASCII alone, all of it is ASCII; and no less of it."""
+    commands = [["--help"], ["doctor"], ["stats"], ["stats", "--help"], ["migrate"]]
+    code = f"""
+import sys
+from agentdb import cli
+for arguments in {commands!r}:
+    sys.argv[1:] = arguments
+    try:
+        cli.main()
+    except SystemExit as done:
+        print("ended with", done.code)
+"""
     where = {"DATABASE_URL": database.url, "ORGANIZATION_ID": "acmé", "PYTHONIOENCODING": "ascii"}
-    for arguments in (["--help"], ["doctor"], ["stats"], ["stats", "--help"], ["index"]):
-        done = _run(*arguments, folder=tmp_path, **where)
-        if arguments != ["index"]:  # which takes the owner of the tables
-            assert done.returncode == 0, done.stderr
-        assert done.stdout.isascii()
-        assert "Traceback" not in done.stderr
-    doctor = _run("doctor", folder=tmp_path, **where)
-    assert "'acm\\xe9'" in doctor.stdout
-    assert doctor.stdout.startswith("+ versions")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | where, capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout.isascii()
+    assert done.stderr == ""
+    assert done.stdout.count("ended with 0\n") == len(commands)
+    assert "\n+ versions" in done.stdout
+    assert "'acm\\xe9'" in done.stdout
 
 
 def test_in_a_locale_of_nothing(tmp_path: Path) -> None:

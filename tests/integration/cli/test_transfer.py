@@ -24,6 +24,7 @@ from agentdb.postgres.url import parse_url
 from tests.conftest import Database
 from tests.integration.cli.conftest import Command
 from tests.integration.client import everything
+from tests.waiting import until
 
 pytestmark = pytest.mark.postgres
 
@@ -191,6 +192,9 @@ def test_a_damaged_file_is_refused(filled: Database, agentdb: Command) -> None:
         assert (outcome.status, outcome.out) == (1, ""), reason
         assert outcome.err.startswith(f"agentdb: {reason}")
         assert outcome.err.count("\n") == 1
+    for_programs = agentdb("import", "damaged.jsonl", "--json")
+    assert for_programs.status == 1
+    assert json.loads(for_programs.out)["error"]["type"] == "InvalidInputError"
     assert contents(filled, "other") == []
 
 
@@ -222,9 +226,11 @@ def test_a_full_disk(filled: Database, agentdb: Command, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(os, "fsync", fail)
     outcome = agentdb("export", "--output", "memories.jsonl")
+    for_programs = agentdb("export", "--output", "memories.jsonl", "--json")
 
-    assert (outcome.status, outcome.out) == (1, "")
-    assert outcome.err == "agentdb: memories.jsonl: No space left on device\n"
+    said = "memories.jsonl: No space left on device"
+    assert (outcome.status, outcome.out, outcome.err) == (1, "", f"agentdb: {said}\n")
+    assert json.loads(for_programs.out) == {"error": {"type": "OSError", "message": said}}
     assert os.listdir() == []
 
 
@@ -246,12 +252,34 @@ def test_a_reader_that_leaves(filled: Database, tmp_path: Path) -> None:
 
 def test_ctrl_c_leaves_no_half_file(filled: Database, tmp_path: Path) -> None:
     """Nor a traceback."""
-    asyncio.run(fill(filled.url, 20_000))
-    running = subprocess.Popen([*COMMAND, "export", "-o", "out.jsonl"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    wait_until(lambda: any(part.stat().st_size for part in tmp_path.iterdir()))
+    asyncio.run(interrupt_export(filled, tmp_path))
 
-    assert interrupted(running) == ""
     assert list(tmp_path.iterdir()) == []
+
+
+async def interrupt_export(database: Database, folder: Path) -> None:
+    """Press Ctrl-C in an export that has written memories; to read a tool, it waits for a lock of ours."""
+    await fill(database.url, 500)
+    async with PrismaAgentClient(database.url, "acme") as client:
+        await client.tools.register("look_up")
+    ours = await asyncpg.connect(**parse_url(database.superuser_url).connect_arguments())
+    await ours.execute(
+        """
+        CREATE POLICY halt ON agent_tools AS RESTRICTIVE FOR SELECT USING (pg_advisory_xact_lock_shared(1) IS NOT NULL);
+        SELECT pg_advisory_lock(1);
+        """
+    )
+    command = (*COMMAND, "export", "--sealed", "keep", "-o", "out.jsonl")
+    running = await asyncio.create_subprocess_exec(*command, cwd=folder, stderr=asyncio.subprocess.PIPE)
+    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
+    await until(lambda: ours.fetch(waiting), seconds=60)
+    (size,) = await asyncio.to_thread(lambda: [part.stat().st_size for part in folder.iterdir()])
+    running.send_signal(signal.SIGINT)
+    _, said = await running.communicate()
+    await ours.close()
+
+    assert size > 0
+    assert (running.returncode, said) == (130, b"")
 
 
 def test_ctrl_c_imports_nothing(filled: Database, agentdb: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,7 +300,7 @@ def test_ctrl_c_imports_nothing(filled: Database, agentdb: Command, monkeypatch:
 def interrupted(running: subprocess.Popen[str]) -> str:
     """Press Ctrl-C and return what is said on stderr."""
     running.send_signal(signal.SIGINT)
-    assert running.wait(timeout=20) == 130
+    assert running.wait(timeout=60) == 130
     return running.communicate()[1]
 
 

@@ -276,6 +276,21 @@ async def test_any_directory_will_do(empty_dir: Path, name: str) -> None:
     assert host.parent == directory or not host.exists()  # noqa: ASYNC240 - nothing else runs here
 
 
+async def test_the_temporary_folder_may_have_a_long_path(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The socket of data whose path is too long is in /tmp then."""
+    directory = data_dir.rename(data_dir.with_name("a" * 100))  # noqa: ASYNC240 - nothing else runs here
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+    server = await start_embedded(directory, durable=False)
+    try:
+        assert await fetch(server.url, "SELECT 1") == 1
+        host = Path(parse_url(server.url).host)
+    finally:
+        server.stop()
+    assert host.parent == Path("/tmp")
+    assert not host.exists()  # noqa: ASYNC240
+    assert not list(directory.glob("agentdb-*"))
+
+
 def test_a_directory_that_cannot_be_is_a_configuration_error(empty_dir: Path) -> None:
     """It names the variable and the directory."""
     empty_dir.mkdir()

@@ -266,7 +266,7 @@ async def test_a_database_that_does_not_fit_is_refused_at_connect(blank_database
 async def test_a_history_may_be_shared(blank_database: Database, migrations: Path) -> None:
     """An application's own migrations, later ones and failed ones too, are none of our business."""
     await migrate.deploy(blank_database.admin_url, migrations)
-    for name, finished in (("0_app", "now()"), ("9_app", "now()"), ("9_app_failed", "NULL")):
+    for name, finished in (("0_app", "now()"), ("9_add_agentdb_tables", "now()"), ("9_app_failed", "NULL")):
         await execute(
             blank_database.admin_url,
             "INSERT INTO _prisma_migrations (id, checksum, migration_name, finished_at)"
@@ -275,14 +275,14 @@ async def test_a_history_may_be_shared(blank_database: Database, migrations: Pat
 
     await check(blank_database.url, migrations)
     status = await migrate.status(blank_database.admin_url, migrations)
-    assert (status.unknown, status.newer) == (["0_app", "9_app"], [])
+    assert (status.unknown, status.newer) == (["0_app", "9_add_agentdb_tables"], [])
 
 
 async def test_another_applications_history_is_not_ours(blank_database: Database, migrations: Path) -> None:
-    """A table of migrations that we may not read means that we are not migrated."""
+    """A table of migrations that we may not read: we are not migrated, or lack the membership. Both are said."""
     await migrate.deploy(blank_database.admin_url, migrations)
     await execute(blank_database.admin_url, "REVOKE SELECT ON _prisma_migrations FROM agentdb_app")
-    with pytest.raises(MigrationError, match="no agentdb tables yet"):
+    with pytest.raises(MigrationError, match=r"GRANT agentdb_app TO .* no agentdb tables yet"):
         await check(blank_database.url, migrations)
 
 

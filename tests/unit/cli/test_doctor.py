@@ -59,6 +59,11 @@ def test_the_server(server: Server, state: str, says: str) -> None:
     assert says in found.finding + found.remedy
 
 
+def test_a_busy_machine() -> None:
+    """A server on this machine is not far away, however long it takes."""
+    assert connection.reached(_server(80.0), _pool("postgresql://u:p@localhost/x")).state == "ok"
+
+
 def test_a_replica() -> None:
     """Nothing can be stored there."""
     found = connection.writable(_server(is_replica=True))

@@ -107,8 +107,9 @@ def test_the_library_is_large_and_every_name_is_there_once() -> None:
 def test_reading_imports_nothing_of_the_library() -> None:
     """Sources are parsed: importing antigravity opens a browser, importing this prints a poem."""
     code = (
-        "import sys; from agentdb.cli.demo.library import find_sources, read_docstrings; before = set(sys.modules)\n"
-        "for source in find_sources(): read_docstrings(source)\n"
+        "import sys; from agentdb.cli.demo.library import find_sources, read_docstrings\n"
+        "sources = list(find_sources()); before = set(sys.modules)\n"
+        "for source in sources: read_docstrings(source)\n"
         "print(sorted(set(sys.modules) - before))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

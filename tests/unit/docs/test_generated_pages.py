@@ -119,14 +119,14 @@ def test_a_command_has_its_words_options_and_examples() -> None:
 def test_a_setting_has_its_words_and_its_value() -> None:
     """Variables that are explained together have one section, and each of them a place."""
     text = (
-        "# Copy this.\n\n# Where it is.\n#   ?schema=public\n# URL=postgresql://…\n\n"
+        "# Copy this.\n\n# Where it is. May be\n# empty.\n# URL=postgresql://…\n\n"
         "# How long, in seconds.\n# FIRST=1\n# SECOND=2\n"
     )
 
     page = settings_page(text)
 
     assert [list(setting.names) for setting in read_settings(text)] == [["URL"], ["FIRST", "SECOND"]]
-    assert "## `URL` { #url }\n\nWhere it is.\n\n```bash\n?schema=public\nURL=postgresql://…\n```" in page
+    assert "## `URL` { #url }\n\nWhere it is. May be empty.\n\n```bash\nURL=postgresql://…\n```" in page
     assert '## `FIRST`, `SECOND` { #first }\n\n<span id="second"></span>How long, in seconds.' in page
 
 

@@ -37,13 +37,27 @@ def test_one_that_came_meanwhile_stays(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["b"]
 
 
+def test_two_at_once_make_one(tmp_path: Path) -> None:
+    """One that came meanwhile and says the same will do; one that says something else does not."""
+    ours = WantedFile(tmp_path / "b", "ours")
+    for _ in range(2):
+        ours.write()
+
+    with pytest.raises(FileExistsError):
+        WantedFile(tmp_path / "b", "theirs").write()
+
+    assert ours.found() == "ours"
+    assert os.listdir(tmp_path) == ["b"]
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS])
 def test_one_that_came_meanwhile_stays_where_there_are_no_links(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file system without hard links writes all the same, and does not replace."""
 
     def refuse(*_: object) -> None:
-        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "link", refuse)
 
@@ -81,6 +95,32 @@ def test_interrupted_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyP
         write_new(tmp_path / "new", "new")
 
     assert os.listdir(tmp_path) == []
+
+
+def test_an_error_names_the_file_that_was_wanted(tmp_path: Path) -> None:
+    """A user knows nothing of its draft."""
+    with pytest.raises(FileNotFoundError) as caught:
+        write_new(tmp_path / "nowhere" / "b", "text")
+
+    assert caught.value.filename == str(tmp_path / "nowhere" / "b")
+
+
+def test_a_mark_of_the_encoding_is_no_text(tmp_path: Path) -> None:
+    """Editors on Windows begin with it."""
+    (tmp_path / "b").write_bytes("\ufeffä\r\n".encode())
+
+    assert WantedFile(tmp_path / "b", "").found() == "ä\n"
+
+
+def test_of_a_link_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
+    """The link stays."""
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+
+    replace_file(tmp_path / "link", "new")
+
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
 
 
 @pytest.mark.parametrize("path", ["file/new", "file/folder/new", "folder"])

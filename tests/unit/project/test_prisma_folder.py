@@ -119,6 +119,11 @@ def test_a_changed_migration_stays(folder: Path) -> None:
         ('model Robot {\n  id String @id\n\n  @@map("agents")\n}\n', "has agents of its own"),
         ("enum AgentStatus {\n  on\n}\n", "has AgentStatus of its own"),
         ('datasource other {\n  provider = "mysql"\n}\n', "another database"),
+        ('datasource other {\n  schemas = ["auth", "app"]\n}\n', 'add "public"'),
+        ("\n  model   Agent{ // }\n    id String @id\n  }", "has Agent of its own"),
+        ('model Robot {\r\n  id String @id\r\n  @@map( name : "agents" )\r\n}\r\n', "has agents of its own"),
+        ("/* old */ model Old {\n  id Int @id\n}\n/**/\nmodel agents {\n  id Int @id\n}\n", "has agents of its own"),
+        ("\ufeffmodel Agent {\n  id String @id\n}\n", "has Agent of its own"),
     ],
 )
 def test_a_schema_that_it_does_not_fit_is_refused(own: str, reason: str, folder: Path) -> None:
@@ -129,6 +134,65 @@ def test_a_schema_that_it_does_not_fit_is_refused(own: str, reason: str, folder:
         copy_into(folder)
 
     assert sorted(os.listdir(folder)) == ["more.prisma", "schema.prisma"]
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "/*\nmodel Agent {\n  id String @id\n}\n*/\n",
+        "// model Agent {\n// }\n",
+        'model Robot {\n  id String @id @default("/*")\n  // @@map("agents")\n  /*\n  @@map("agents")\n  */\n}\n',
+        'model agents {\n  id String @id\n\n  @@map("robots")\n}\n',
+        'model Robot {\n  id String @id\n\n  @@map("agents")\n  @@schema("auth")\n}\n',
+        '// provider = "mysql"\n',
+    ],
+)
+def test_what_only_looks_taken_is_not(own: str, folder: Path) -> None:
+    """Comments, names that are no table's, tables of another schema."""
+    (folder / "more.prisma").write_text(own)
+
+    assert set(states(folder).values()) == {"added"}
+
+
+def test_several_schemas(folder: Path) -> None:
+    """Where a datasource lists schemas, Prisma wants each model and enum to name its own; it may come later."""
+    states(folder)
+    own = OWN.replace('"postgresql"', '"postgresql"\n  schemas  = ["auth", "public"]')
+    (folder / "schema.prisma").write_text(own + 'model User {\n  id String @id\n\n  @@schema("auth")\n}\n')
+
+    first, again = states(folder)[MODELS], states(folder)[MODELS]
+
+    assert (first, again) == ("updated", "unchanged")
+    text = (folder / MODELS).read_text()
+    assert text.count('  @@schema("public")\n}\n') == text.count("\n}\n")
+
+
+def test_models_elsewhere_in_the_folder_are_found(folder: Path) -> None:
+    """Copied into a folder within, and now into the one around it: Prisma would read them twice."""
+    (folder / "schema").mkdir()
+    (folder / "schema.prisma").rename(folder / "schema" / "schema.prisma")
+    copy_into(folder / "schema", folder / "migrations")
+
+    with pytest.raises(InvalidInputError, match=r"schema/agentdb\.prisma: has AccessLog"):
+        copy_into(folder)
+
+
+def test_a_migration_about_agentdb_is_the_applications(folder: Path) -> None:
+    """Ours have the name directly behind the number."""
+    own = folder / "migrations" / "20990101000000_add_agentdb_relation"
+    own.mkdir(parents=True)
+    (own / "migration.sql").touch()
+
+    assert set(states(folder).values()) == {"added"}
+
+
+@pytest.mark.parametrize("text", ['provider="postgresql"', '\ufeff# x\r\nprovider   = "postgres"\r\n'])
+def test_a_lock_however_it_is_written(text: str, folder: Path) -> None:
+    """As long as it is PostgreSQL's."""
+    (folder / "migrations").mkdir()
+    (folder / "migrations" / "migration_lock.toml").write_text(text)
+
+    assert states(folder)["migrations/migration_lock.toml"] == "unchanged"
 
 
 def test_a_lock_of_another_database_is_refused(folder: Path) -> None:

@@ -47,6 +47,15 @@ def test_wide_floats() -> None:
         assert read_embedding(vector.astype(np.float32).tobytes()) == array("f", vector.astype(np.float32).tolist())
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 8, 384])
+def test_round_numbers(count: int) -> None:
+    """A width is told as well where numbers are so round that half of a 64-bit float is 0, and where they are few."""
+    ramp = np.arange(1, count + 1)
+    for values in (np.ones(count), ramp / 10, ramp, np.eye(count)[0], np.eye(count)[-1], ramp / ramp.sum()):
+        for kind in (np.float32, np.float64):
+            assert read_embedding(values.astype(kind).tobytes()) == array("f", values.astype(np.float32).tolist())
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [

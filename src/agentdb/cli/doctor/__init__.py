@@ -34,8 +34,8 @@ def doctor(
     Check the whole set-up, with a remedy for what is wrong.
 
     Versions, settings and where they come from, connection, TLS, clock, pool, extension, migrations, indexes and
-    constraints, row-level security, keys, upkeep. It changes nothing, and prints no password, key or stored text. Exit
-    status 1 if something fails; a warning is no failure.
+    constraints, row-level security, keys, upkeep. It changes nothing that is stored, and prints no password, key or
+    stored text. Exit status 1 if something fails; a warning is no failure.
 
     Examples:
         agentdb doctor

@@ -226,7 +226,7 @@ async def ask_organization(driver: Driver, organization_id: str) -> Organization
 
 
 async def _read_clock(driver: Driver) -> Clock:
-    before, started = _now(), time.perf_counter()
+    started, before = time.perf_counter(), _now()  # in this order: whatever lies between them is part of the round trip
     (row,) = await driver.fetch("SELECT clock_timestamp() AS now")
     taken = time.perf_counter() - started
     # The server read its clock somewhere between the two ends of the round trip.

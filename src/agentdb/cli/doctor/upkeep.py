@@ -71,7 +71,8 @@ def embeddings(found: Organization) -> Check:
     waiting = found.row["unembedded"]
     if not waiting:
         return ok("embeddings", "no memory of this organization waits for one")
-    finding = f"{waiting:,} memories of this organization wait for one: their embedder failed"
+    those = "1 memory of this organization waits" if waiting == 1 else f"{waiting:,} memories of this organization wait"
+    finding = f"{those} for an embedding: the embedder failed"
     return warning("embeddings", finding, "agentdb reembed --embedder MODULE:ATTRIBUTE --only-missing")
 
 

@@ -114,7 +114,9 @@ def _set_up_database(settings: Settings, migrate: bool | None, report: _Report, 
     report.add(found.connection)
     if found.lacks_tables and _is_wanted(migrate, may_ask=may_ask, is_embedded=settings.is_embedded):
         problem = asyncio.run(database.make_tables(settings))
-        found = replace(found, tables=[problem]) if problem else asyncio.run(database.look(settings))
+        found = asyncio.run(database.look(settings))  # again; what has failed may have to be resolved first
+        if problem is not None:
+            found = replace(found, tables=[problem])
     report.add(found.tables)
     return found.next_steps
 

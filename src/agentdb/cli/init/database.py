@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from agentdb.cli.doctor.check import Check, failed, ok, warning
+from agentdb.cli.doctor.connection import encrypted, reached, writable
+from agentdb.cli.doctor.facts import ask_server
+from agentdb.cli.doctor.structure import extension
+from agentdb.cli.doctor.tenancy import policies, role
 from agentdb.client.database import TABLES
-from agentdb.client.walls import Walls, look_at_walls
+from agentdb.client.walls import look_at_walls
 from agentdb.errors import AgentDBError, MigrationError
 from agentdb.postgres import migrate
 from agentdb.postgres.embedded import start_embedded
@@ -18,7 +21,9 @@ from agentdb.postgres.pool import Pool
 from agentdb.postgres.url import ConnectionOptions, parse_url
 
 if TYPE_CHECKING:
+    from agentdb.cli.doctor.facts import Server
     from agentdb.config import Settings
+    from agentdb.postgres.driver import Driver
 
 __all__ = ["Found", "connected", "look", "make_tables"]
 
@@ -26,9 +31,11 @@ _MAKE: Final = "agentdb migrate deploy   make the tables"
 _EXAMINE: Final = "agentdb doctor           look at everything, with a remedy for what is wrong"
 _WATCH: Final = "agentdb demo             watch an agent work"
 _STATS: Final = "agentdb stats            see what your own agents did, once there are any"
+_AGAIN: Final = "agentdb init             again, when that is put right"
 _CORRECT: Final = "correct DATABASE_URL in .env"
 _REMEDY: Final = "Run `agentdb migrate deploy`."  # with this end errors of agentdb.postgres.migrate
-_OWN_LOGIN: Final = "CREATE ROLE agents LOGIN PASSWORD '…' IN ROLE agentdb_app;"
+_OTHER_LOGIN: Final = "If another login may: set AGENTDB_MIGRATION_URL in .env, then `agentdb migrate deploy`."
+_NOT_ALLOWED: Final = "42501"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,7 @@ class Found:
     What was found.
 
     Attributes:
-        connection: What there is to say of the connection.
+        connection: What there is to say of the connection and of the server.
         tables: What there is to say of the tables, and of who sees which rows.
         lacks_tables: Whether there is a database, and what agentdb works with is not all in it.
         next_steps: What to do now, three lines at most.
@@ -65,10 +72,11 @@ async def look(settings: Settings) -> Found:
     try:
         url = settings.database_url or (await start_embedded(settings.data_dir)).url
         async with connected(parse_url(url, require_tls=settings.require_tls)) as pool:
-            return await _look(pool)
+            return await _look(pool, settings)
     except AgentDBError as error:
         check = failed("connection", str(error).removesuffix(" Try `agentdb doctor`."))
-        return Found([check], [], lacks_tables=False, next_steps=[_CORRECT, _EXAMINE])
+        first = _AGAIN if settings.is_embedded else _CORRECT
+        return Found([check], [], lacks_tables=False, next_steps=[first, _EXAMINE])
 
 
 async def make_tables(settings: Settings) -> Check | None:
@@ -81,22 +89,17 @@ async def make_tables(settings: Settings) -> Check | None:
             url = (await start_embedded(settings.data_dir)).admin_url
         await migrate.deploy(parse_url(url, variable=variable, require_tls=settings.require_tls))
     except AgentDBError as error:
-        remedy = (
-            "Where another login owns the database: set AGENTDB_MIGRATION_URL in .env, then `agentdb migrate deploy`"
-        )
-        return failed("tables", str(error), "" if settings.migration_url else remedy)
+        is_forbidden = getattr(error.__cause__, "sqlstate", None) == _NOT_ALLOWED
+        return failed("tables", str(error), _OTHER_LOGIN if is_forbidden and settings.migration_url is None else "")
     return None
 
 
-async def _look(pool: Pool) -> Found:
+async def _look(pool: Pool, settings: Settings) -> Found:
     driver = pool.driver()
-    start = time.perf_counter()
-    (row,) = await driver.fetch("SELECT split_part(current_setting('server_version'), ' ', 1)")
-    milliseconds = (time.perf_counter() - start) * 1000
-    connection = [
-        ok("connection", f"PostgreSQL {row[0]} at {pool.options.masked()}, {milliseconds:.1f} ms a round trip"),
-        _tls(pool),
-    ]
+    server = await ask_server(driver)
+    connection = [reached(server, pool), encrypted(server, pool), *_obstacles(server)]
+    if any(check.state == "failed" for check in connection):
+        return Found(connection, [], lacks_tables=False, next_steps=[_AGAIN, _EXAMINE])
     try:
         await migrate.check(driver)
     except MigrationError as error:
@@ -105,30 +108,18 @@ async def _look(pool: Pool) -> Found:
             missing = warning("tables", text.removesuffix(_REMEDY).strip(), "agentdb migrate deploy")
             return Found(connection, [missing], lacks_tables=True, next_steps=[_MAKE, _EXAMINE, _WATCH])
         return Found(connection, [failed("tables", text)], lacks_tables=False, next_steps=[_EXAMINE])  # newer, or stuck
+    return Found(connection, await _walls(driver, settings), lacks_tables=False, next_steps=[_EXAMINE, _WATCH, _STATS])
+
+
+def _obstacles(server: Server) -> list[Check]:
+    """Return what keeps tables from being made here. That pgvector is not in the database yet does not: it will be."""
+    checks = [writable(server)]
+    if server.row["vector"] is not None or server.row["vector_available"] is None:
+        checks.append(extension(server))
+    return [check for check in checks if check.state == "failed"]
+
+
+async def _walls(driver: Driver, settings: Settings) -> list[Check]:
     walls = await look_at_walls(driver, TABLES)
-    tables = [ok("tables", f"all {len(TABLES)} are there, as this version has them"), _tenancy(walls)]
-    return Found(connection, tables, lacks_tables=False, next_steps=[_EXAMINE, _WATCH, _STATS])
-
-
-def _tls(pool: Pool) -> Check:
-    tls = pool.tls
-    if tls is not None:
-        return ok("TLS", f"the connection is encrypted, {tls.version}")
-    if pool.options.is_local:
-        return ok("TLS", "none, and none needed: the server is on this machine")
-    return warning(
-        "TLS", "the connection is not encrypted", "Add sslmode=verify-full and sslrootcert=FILE to DATABASE_URL."
-    )
-
-
-def _tenancy(walls: Walls) -> Check:
-    if not walls.stand:
-        return warning(
-            "tenancy",
-            f"the client alone keeps organizations apart: {walls.gap}",
-            f"As an administrator: {_OWN_LOGIN} Then use that login in DATABASE_URL.",
-        )
-    if not walls.is_application:
-        remedy = f"As the owner: GRANT agentdb_app TO {walls.role};"
-        return failed("tenancy", f"{walls.role} is no member of agentdb_app, so it sees no rows", remedy)
-    return ok("tenancy", f"two walls: the client, and row-level security, which binds {walls.role}")
+    tables = ok("tables", f"all {len(TABLES)} are there, as this version has them")
+    return [tables, role(walls, settings), policies(walls)]

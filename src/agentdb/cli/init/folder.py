@@ -31,14 +31,13 @@ def write_env(values: Mapping[str, str]) -> Iterator[Check]:
     Make `.env` with *values*, for this user alone; where there is one, say what it lacks.
 
     Raises:
-        InvalidInputError: `.env` is no file.
+        InvalidInputError: `.env` is no file, or cannot hold one of the *values*.
         OSError: It cannot be written.
     """
     template = read_template()
-    file = WantedFile(_ENV, fill_template(template, values), 0o600)
-    found = file.found()
+    found = WantedFile(_ENV, template).found()
     if found is None:
-        file.write()
+        WantedFile(_ENV, fill_template(template, values), 0o600).write()
         yield ok(".env", f"written, for you alone; {_set_in(values)}")
         return
     missing = unmentioned(template, found)
@@ -64,11 +63,18 @@ def write_shims(files: Sequence[WantedFile]) -> Iterator[Check]:
 def look_at_git() -> Iterator[Check]:
     """Say so where git would take `.env` in; without git, or outside of a checkout, there is nothing to say."""
     try:
-        asked = subprocess.run(["git", "check-ignore", "--quiet", str(_ENV)], capture_output=True, check=False)
+        is_ignored = _git("check-ignore", "--quiet", "--no-index", str(_ENV)).returncode != _NOT_IGNORED
+        is_tracked = _git("ls-files", "--error-unmatch", str(_ENV)).returncode == 0
     except OSError:
         return
-    if asked.returncode == _NOT_IGNORED:
+    if is_tracked:
+        yield warning("git", "keeps versions of .env, which holds a password", "git rm --cached .env")
+    if not is_ignored:
         yield warning("git", "does not ignore .env, which holds a password", "echo .env >> .gitignore")
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["git", *arguments], capture_output=True, check=False)
 
 
 def _set_in(values: Mapping[str, str]) -> str:

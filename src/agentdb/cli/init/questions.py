@@ -77,7 +77,7 @@ async def _try(url: str) -> str | None:
         async with connected(parse_url(url)):
             return None
     except AgentDBError as error:
-        return str(error)
+        return str(error).removesuffix(" Try `agentdb doctor`.")
 
 
 def _ask_organization() -> str:

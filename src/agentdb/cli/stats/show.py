@@ -14,6 +14,7 @@ from agentdb.cli.chart import chart, stacked_chart
 from agentdb.cli.output import say
 from agentdb.cli.stats.figures import STATUSES, Figures, Metric
 from agentdb.cli.stats.texts import NOTHING, dollars, duration, number, rate, size
+from agentdb.security.access_log import on_one_line
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -164,7 +165,7 @@ def _show_failures(console: Console, found: Figures) -> None:
         lines = ("(encrypted)" if failure.error is None else failure.error).strip().splitlines()
         said = ": ".join(part for part in (failure.error_type, lines[0] if lines else "") if part)
         line = f"{failure.started_at:%Y-%m-%d %H:%M:%S} {agent} failed: {said or 'it does not say why'}"
-        console.print(Text(line), no_wrap=True, overflow="ellipsis", crop=True)
+        console.print(Text(on_one_line(line)), no_wrap=True, overflow="ellipsis", crop=True)
 
 
 def _show_memories(console: Console, found: Figures) -> None:
@@ -197,6 +198,7 @@ def _say_rest(count: int) -> None:
 
 def _print_rows(console: Console, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; where the terminal is too narrow for it, a line for each number."""
+    rows = [[on_one_line(value) for value in row] for row in rows]  # names are what others have chosen
     table = _table(names, rows)
     if console.measure(table, options=console.options.update(width=_PIPE)).maximum <= console.width:
         console.print(table)
