@@ -25,7 +25,8 @@ import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 EXAMPLES: Final = ROOT / "examples"
-BESIDE_IT: Final = ("anyio", "mypy", "pyright[nodejs]", "pytest", "pytest-asyncio", "pytest-xdist")
+# The checkers are pinned: what a wrong use is called differs between their releases.
+BESIDE_IT: Final = ("anyio", "mypy==2.4.1", "pyright[nodejs]==1.1.414", "pytest", "pytest-asyncio", "pytest-xdist")
 KEPT: Final = ("PATH", "LANG", "TMPDIR", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
 NOT_COPIED: Final = ("__pycache__", ".*_cache", "node_modules", ".env", "*.egg-info")
 _SECONDS: Final = 900  # a busy machine is slow, not wrong

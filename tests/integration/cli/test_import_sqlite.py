@@ -11,12 +11,15 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from agentdb import AgentConfig, PrismaAgentClient
+from agentdb.postgres.url import parse_url
 from agentdb.sqlite import examine, load_mapping
 from agentdb.sqlite.opening import open_source
 from tests.conftest import Database
@@ -26,6 +29,15 @@ from tests.integration.sqlite import shapes
 pytestmark = pytest.mark.postgres
 
 COMMAND = [sys.executable, "-m", "agentdb.cli", "import-sqlite"]
+STOP = """
+CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT count(*) FROM agent_memories) >= 2000 THEN PERFORM pg_advisory_xact_lock(7); END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER stop BEFORE INSERT ON agent_memories EXECUTE FUNCTION stop();
+SELECT pg_advisory_lock(7);
+"""
 # Between this process and a command: what a process has at most counts from the one that started it.
 WEIGHED = """
 import resource, subprocess, sys
@@ -84,6 +96,25 @@ def test_a_dry_run(agentdb: Command) -> None:
     report = json.loads(as_json.out)
     assert (report["complete"], report["agent_id"]) == (True, None)
     assert report["tables"][1]["columns"]["source"] == "metadata.source"
+
+
+def test_what_has_changed(settings: Database, agentdb: Command) -> None:
+    """It is not called all there when a row is another by now."""
+    old = shapes.memories(Path("old.db"), 2)
+    agentdb("import-sqlite", str(old), "--agent", "scout")
+    with closing(sqlite3.connect(old)) as connection, connection:
+        connection.execute("UPDATE memories SET metadata = NULL WHERE id = 1")
+    again = agentdb("import-sqlite", str(old), "--agent", "scout")
+
+    assert again.status == 0
+    assert again.out.endswith("Everything is there; 1 changed since, here or in the file.\n")
+
+
+def test_a_file_without_tables(agentdb: Command) -> None:
+    """There is nothing that a mapping could say of it."""
+    old = shapes.write(Path("old.db"), "CREATE TABLE stuff (a); DROP TABLE stuff")
+    outcome = agentdb("import-sqlite", str(old), "--dry-run")
+    assert (outcome.status, outcome.out) == (1, "Nothing was recognised: there is no table in the file.\n")
 
 
 def test_a_mapping_to_edit(settings: Database, agentdb: Command) -> None:
@@ -166,38 +197,56 @@ def test_a_locked_file(settings: Database, agentdb: Command, monkeypatch: pytest
     assert rows(settings) == []
 
 
+@contextmanager
+def stopped_at_2000(database: Database) -> Iterator[None]:
+    """Let an import go no further than to two thousand memories, as long as this lasts."""
+    with asyncio.Runner() as runner:
+        connection = runner.run(asyncpg.connect(**parse_url(database.superuser_url).connect_arguments()))
+        try:
+            runner.run(connection.execute(STOP))
+            yield
+            runner.run(connection.execute("SELECT pg_advisory_unlock(7)"))
+            runner.run(connection.execute("DROP TRIGGER stop ON agent_memories"))
+        finally:
+            runner.run(connection.close())
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
 def test_broken_off(settings: Database, agentdb: Command, number: signal.Signals, status: int) -> None:
     """A process that is ended in the middle leaves whole rows, and the next one does what is left."""
-    old = shapes.memories(Path("old.db"), 8_000)
+    old = shapes.memories(Path("old.db"), 4_000)
     before = shapes.snapshot(Path())
-    with subprocess.Popen([*COMMAND, str(old), "--agent", "scout"], stderr=subprocess.PIPE, text=True) as process:
-        while count(settings) < 1000:
-            assert process.poll() is None
-            time.sleep(0.02)
-        process.send_signal(number)
-        _, err = process.communicate()
-    there = count(settings)
+    with stopped_at_2000(settings):
+        command = [*COMMAND, str(old), "--agent", "scout"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            while count(settings) < 2_000:
+                assert process.poll() is None
+                time.sleep(0.02)
+            process.send_signal(number)
+            out, err = process.communicate()
     done = agentdb("import-sqlite", str(old), "--agent", "scout", "--json")
 
     (table,) = json.loads(done.out)["tables"]
-    assert process.returncode == status
-    assert 1000 <= there < 8_000
-    assert (table["known"], table["imported"], table["verified"]) == (there, 8_000 - there, True)
+    assert (process.returncode, out) == (status, "")
+    assert (table["known"], table["imported"], table["verified"]) == (2_000, 2_000, True)
     assert shapes.snapshot(Path()) == before
     assert ("run it again to go on" in err) == (number == signal.SIGINT)
 
 
 def test_a_hundred_thousand_rows(settings: Database, tmp_path: Path) -> None:
-    """In bounded memory: 300 MB, of which Python and the libraries take 50. Most are points, which are quickly there."""
-    points: list[tuple[object, ...]] = [("speed", n % 7, 1.7e9 + n) for n in range(85_000)]
-    old = shapes.memories(tmp_path / "old.db", 15_000)
-    shapes.write(old, "CREATE TABLE metrics (name TEXT, value REAL, timestamp REAL)", ("metrics", points))
-    command = [sys.executable, "-c", WEIGHED, *COMMAND, str(old), "--agent", "scout", "--json"]
+    """In bounded memory: 300 MB, of which Python and the libraries take 50. All are read, one agent's taken."""
+    script = "CREATE TABLE notes (id INTEGER PRIMARY KEY, note TEXT, agent TEXT)"
+    notes: list[tuple[object, ...]] = [(n, f"note {n}", f"agent {n % 10}") for n in range(100_000)]
+    old = shapes.write(tmp_path / "old.db", script, ("notes", notes))
+    mapping = tmp_path / "map.toml"
+    mapping.write_text('tables.notes.only.agent = "agent 7"')
+    options = ["--agent", "scout", "--mapping", str(mapping), "--json"]
+    command = [sys.executable, "-c", WEIGHED, *COMMAND, str(old), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
 
-    tables = {table["name"]: (table["imported"], table["verified"]) for table in json.loads(done.stdout)["tables"]}
-    assert tables == {"memories": (15_000, True), "metrics": (85_000, True)}
+    (table,) = json.loads(done.stdout)["tables"]
+    assert (table["rows"], table["passed_over"], table["imported"]) == (100_000, 90_000, 10_000)
+    assert (table["verified"], count(settings)) == (True, 10_000)
     assert int(done.stderr.split()[-1]) < 300_000  # KiB
 
 

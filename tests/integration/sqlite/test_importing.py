@@ -282,6 +282,91 @@ async def test_duplicates(client: PrismaAgentClient, tmp_path: Path) -> None:
     assert table(await import_file(client, old, "scout"), "metrics").imported == 1
 
 
+async def test_keys_that_are_none(client: PrismaAgentClient, tmp_path: Path) -> None:
+    """SQLite lets a primary key be NULL, and a mapping may name a column whose values come twice: no row is lost."""
+    script = """
+    CREATE TABLE tasks (id TEXT PRIMARY KEY, task TEXT, result TEXT, started_at TEXT);
+    CREATE TABLE jobs (number INTEGER, job TEXT, result TEXT, at TEXT);
+    """
+    rows: list[tuple[object, ...]] = [(None, "clean", each, "2024-01-01") for each in ("well", "badly", "badly")]
+    mapping = read_mapping("""
+    [tables.jobs]
+    kind = "executions"
+    [tables.jobs.columns]
+    number = "key"
+    job = "task"
+    """)
+    jobs: list[tuple[object, ...]] = [(1, *row[1:]) for row in rows]
+    old = shapes.write(tmp_path / "old.db", script, ("tasks", rows), ("jobs", jobs))
+    first = await import_file(client, old, "scout", mapping=mapping)
+    before = await contents(client)
+    second = await import_file(client, old, "scout", mapping=mapping)
+
+    assert [(each.imported, each.refused) for each in first.tables] == [(3, 0), (3, 0)]
+    assert [(each.known, each.differing) for each in second.tables] == [(3, 0), (3, 0)]
+    assert await contents(client) == before
+    results = [execution.result for execution in await client.executions.list(first.agent_id)]
+    assert sorted(map(str, results)) == ["badly"] * 4 + ["well"] * 2
+
+
+async def test_calls_that_name_a_tool_by_its_number(client: PrismaAgentClient, tmp_path: Path) -> None:
+    """They are calls of the tool of that name; one of a tool that is not there keeps what it says."""
+    script = """
+    CREATE TABLE tools (id INTEGER PRIMARY KEY, name TEXT, description TEXT, usage_count INTEGER, enabled INTEGER);
+    CREATE TABLE tool_executions (id INTEGER PRIMARY KEY, tool_id TEXT, status TEXT, created_at TEXT);
+    """
+    calls: list[tuple[object, ...]] = [(1, 7, "TaskStatus.COMPLETED", "2024-01-01"), (2, "lost", "error", "2024-01-01")]
+    old = shapes.write(
+        tmp_path / "old.db", script, ("tools", [(7, "search", "Searches.", 9, 1)]), ("tool_executions", calls)
+    )
+    report = await import_file(client, old, "scout")
+
+    assert report.is_complete
+    assert [(each.name, each.call_count) for each in await client.tools.list()] == [("lost", 1), ("search", 1)]
+    assert "left out, since tools have no place for it: enabled" in table(report, "tools").notes
+    assert table(await import_file(client, old, "scout"), "tool_executions").known == 2
+
+
+async def test_totals_without_calls(client: PrismaAgentClient, tmp_path: Path) -> None:
+    """A tool's totals are left out where its calls are counted, and nowhere else."""
+    script = """
+    CREATE TABLE tools (name TEXT PRIMARY KEY, description TEXT, usage_count INTEGER);
+    CREATE TABLE tool_usage (tool_name TEXT, success INTEGER);
+    """
+    await import_file(client, shapes.write(tmp_path / "old.db", script, ("tools", [("search", "", 9)])), "scout")
+    assert (await client.tools.get("search")).call_count == 9
+
+
+async def test_agents_with_the_same_tools(client: PrismaAgentClient, tmp_path: Path) -> None:
+    """A file is not told by its tools, which another agent of the same make has as well."""
+    script = "CREATE TABLE tools (id INTEGER PRIMARY KEY, name TEXT, description TEXT);" + shapes.MEMORIES
+    tools: list[tuple[object, ...]] = [(1, "search", "Searches.")]
+    one, other = (
+        shapes.write(tmp_path / f"{name}.db", script, ("tools", tools), ("memories(content)", [(name,)]))
+        for name in ("one", "other")
+    )
+    await import_file(client, one, "scout")
+    with pytest.raises(ConflictError, match="--into-existing"):
+        await import_file(client, other, "scout")
+
+
+async def test_json_in_blobs(client: PrismaAgentClient, tmp_path: Path) -> None:
+    """An object that is stored as bytes is metadata all the same; other bytes are left out, and counted."""
+    script = "CREATE TABLE memories (id INTEGER PRIMARY KEY, content TEXT, metadata BLOB, thumb BLOB)"
+    old = shapes.write(tmp_path / "old.db", script, ("memories", [(1, "x", b'{"topic": "ice"}', b"\x89PNG")]))
+    report = await import_file(client, old, "scout")
+    (memory,) = await client.memories.list(str(report.agent_id))
+    assert memory.metadata == {"topic": "ice"}
+    assert "thumb left out: it is a blob, which JSON cannot hold (1)" in report.tables[0].notes
+
+
+async def test_other_encodings(client: PrismaAgentClient, tmp_path: Path) -> None:
+    """A database whose texts are UTF-16."""
+    script = f"PRAGMA encoding = 'UTF-16le'; {shapes.MEMORIES}"
+    old = shapes.write(tmp_path / "old.db", script, ("memories(content)", [("Größe 😀",)]))
+    assert await texts(client, await import_file(client, old, "scout")) == ["Größe 😀"]
+
+
 async def test_names_from_everywhere(client: PrismaAgentClient, tmp_path: Path) -> None:
     """Quotes, reserved words, other scripts, generated columns: names are data."""
     script = """

@@ -11,6 +11,7 @@ import pytest
 
 from agentdb import InvalidInputError
 from agentdb.sqlite.opening import open_source
+from agentdb.sqlite.tables import read_tables
 
 
 @pytest.fixture
@@ -52,12 +53,13 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     """A missing file, a directory, a pipe, which would wait for ever, and a name that cannot be one."""
     os.mkfifo(tmp_path / "pipe")
     for path, words in {
-        tmp_path / "missing.db": "there is no file",
-        tmp_path: "is a directory",
-        tmp_path / "pipe": "is no regular file",
-        Path("a\0b"): "cannot be read",
+        tmp_path / "missing.db": "there is no file [^:]*missing.db",
+        tmp_path: "[^:]* is a directory; name the file in it",
+        tmp_path / "pipe": "[^:]*pipe is no regular file",
+        Path("/dev/zero"): "/dev/zero is no regular file",
+        Path("a\0b"): "[^:]* cannot be read: embedded null byte",
     }.items():
-        with pytest.raises(InvalidInputError, match=words), open_source(path):
+        with pytest.raises(InvalidInputError, match=rf"^source: {words}\.$"), open_source(path):
             pass
 
 
@@ -77,6 +79,17 @@ def test_a_file_that_was_cut_off(old: Path) -> None:
     os.truncate(old, 8192)
     with pytest.raises(InvalidInputError, match="is damaged"), open_source(old):
         pass
+
+
+def test_names_that_are_no_utf8(tmp_path: Path) -> None:
+    """SQLite says what is wrong with a definition in its own bytes, which may be no text."""
+    path = tmp_path / "old.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE memories (content TEXT)")
+        connection.commit()
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE memories", b"CREATE TABLE mem\xd5\xffies"))
+    with pytest.raises(InvalidInputError, match="is no UTF-8, or is damaged"), open_source(path) as source:
+        read_tables(source.connection)
 
 
 def test_a_file_that_changes(tmp_path: Path) -> None:
