@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,8 +26,7 @@ import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 EXAMPLES: Final = ROOT / "examples"
-# The checkers are pinned: what a wrong use is called differs between their releases.
-BESIDE_IT: Final = ("anyio", "mypy==2.4.1", "pyright[nodejs]==1.1.414", "pytest", "pytest-asyncio", "pytest-xdist")
+BESIDE_IT: Final = ("anyio", "mypy", "pyright[nodejs]", "pytest", "pytest-asyncio", "pytest-xdist")
 KEPT: Final = ("PATH", "LANG", "TMPDIR", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
 NOT_COPIED: Final = ("__pycache__", ".*_cache", "node_modules", ".env", "*.egg-info")
 _SECONDS: Final = 900  # a busy machine is slow, not wrong
@@ -151,7 +151,7 @@ def build(folder: Path) -> tuple[Path, Path]:
 def beside_it() -> list[str]:
     """Return what is installed beside the wheel, in the versions that development takes."""
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
-    named = {each.partition(">")[0]: each for each in groups["dev"] if isinstance(each, str)}
+    named = {re.split("[=>]", each)[0]: each for each in groups["dev"] if isinstance(each, str)}
     return [named[name] for name in BESIDE_IT]
 
 

@@ -17,8 +17,11 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run `agentdb` with the process's arguments and end the process."""
-    from agentdb.cli.app import run  # here, so that importing the package costs nothing
-    from agentdb.cli.output import spell_out
+    try:  # here, so that importing the package costs nothing
+        from agentdb.cli.app import run
+        from agentdb.cli.output import spell_out
+    except KeyboardInterrupt:
+        sys.exit(130)
 
     for stream in (sys.stdout, sys.stderr):
         spell_out(stream)

@@ -8,7 +8,7 @@ be of; `recognition`, which kind a table is and which column means what; `mappin
 """
 
 from agentdb.sqlite.importing import examine, import_file
-from agentdb.sqlite.mapping import Mapping, load_mapping
+from agentdb.sqlite.mapping import Mapping, TableMapping, load_mapping
 from agentdb.sqlite.reports import Refusal, Report, TableReport
 
-__all__ = ["Mapping", "Refusal", "Report", "TableReport", "examine", "import_file", "load_mapping"]
+__all__ = ["Mapping", "Refusal", "Report", "TableMapping", "TableReport", "examine", "import_file", "load_mapping"]

@@ -53,7 +53,7 @@ def _field(names: str, *, is_required: bool = False, tells: bool = False, names_
 
 _CREATED: Final = (
     "created_at timestamp ts created time datetime date created_on creation_time creation_date inserted_at added_at "
-    "stored_at logged_at recorded_at occurred_at event_time create_time learned_at noted_at saved_at sent_at "
+    "stored_at logged_at recorded_at occurred_at event_time create_time learned_at noted_at saved_at sent_at at "
     "datetime_utc updated_at last_updated"
 )
 _SUCCESS: Final = "success succeeded is_success successful was_successful status outcome state"

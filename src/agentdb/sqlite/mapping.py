@@ -56,7 +56,17 @@ _SEVERAL: Final = {"memories": ("content", "metadata"), "metrics": ("value", "la
 
 @dataclass(frozen=True)
 class TableMapping:
-    """What is said of one table; see the module."""
+    """
+    What is said of one table.
+
+    Attributes:
+        kind: memories, tools, calls, executions, metrics, patterns or ignore; None: what is recognised.
+        columns: What becomes of columns, by their names: a field, a key of the rest such as "metadata.origin", "key" or
+            "ignore". What becomes of the others is recognised.
+        constants: What is the same in every row, by field.
+        only: What columns have to hold for a row to be taken.
+        importance_scale: Importance, or confidence, is from 0 to this; None: what the column tells.
+    """
 
     kind: str | None = None
     columns: dict[str, str] = field(default_factory=dict)
@@ -67,7 +77,14 @@ class TableMapping:
 
 @dataclass(frozen=True)
 class Mapping:
-    """What is said of a file; see the module."""
+    """
+    What is said of a file.
+
+    Attributes:
+        tables: What is said of its tables, by their names; the others are recognised.
+        timezone: Of times that name none, as "Europe/Berlin".
+        embedding_model: What made the embeddings; None: they are left out, unless a column says it.
+    """
 
     tables: dict[str, TableMapping] = field(default_factory=dict)
     timezone: str = "UTC"

@@ -35,7 +35,7 @@ LARGEST_BYTES: Final = 64_000_000
 """Of a value that is read. What could be stored is less, and a value of a gigabyte would take several of memory."""
 
 READING_ERRORS: Final = (sqlite3.Error, UnicodeError)
-"""What reading raises: the second for names that are no UTF-8, in a statement or in SQLite's own words for what fails."""
+"""What reading raises: the second for names that are no UTF-8, in statements or in what SQLite says of them."""
 
 _HEADER_BYTES: Final = 100
 _MAGIC: Final = b"SQLite format 3\0"

@@ -32,7 +32,7 @@ def plan(table: str) -> TablePlan:
         ("agent_memory (text, score REAL, ts)", "memories", "certain", "content importance occurred_at"),
         ("knowledge (key TEXT PRIMARY KEY, value TEXT)", "memories", "certain", "metadata.key content"),
         ("conversation_history (role, message, timestamp)", "memories", "certain", "metadata.role content occurred_at"),
-        ("chats (question, answer, at)", "memories", "certain", "content content metadata.at"),
+        ("chats (question, answer, at)", "memories", "certain", "content content occurred_at"),
         ("store (id TEXT PRIMARY KEY, text, importance, ts)", "memories", "likely", "content importance occurred_at"),
         ("Memory_Items (memoryContent, createdAt)", "memories", "certain", "content occurred_at"),
         ("tools (name, description, schema)", "tools", "certain", "name description parameters"),

@@ -22,7 +22,7 @@ def names(connection: sqlite3.Connection) -> list[str]:
 
 
 def test_text_that_is_searched_elsewhere(connection: sqlite3.Connection) -> None:
-    """A table that a full-text table takes its text from is the agent's own, though it is called like one of SQLite's."""
+    """A table that a full-text table takes its text from is the agent's own, though called like one of SQLite's."""
     connection.execute("CREATE TABLE memory_content (id INTEGER PRIMARY KEY, content TEXT)")
     connection.execute("CREATE VIRTUAL TABLE memory USING fts5(content, content='memory_content', content_rowid='id')")
     connection.execute("CREATE VIRTUAL TABLE notes USING fts4(note)")
