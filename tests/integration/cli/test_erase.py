@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import pty
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from agentdb import PrismaAgentClient, Settings
 from tests.conftest import Database
 from tests.integration.cli.conftest import Command
 from tests.integration.client.everything import checksums, counts, fill
+from tests.waiting import interrupt
 
 pytestmark = pytest.mark.postgres
 
@@ -139,9 +139,8 @@ def test_ctrl_c_at_the_question(filled: Database, tmp_path: Path) -> None:
     said = b""
     while b"for good? [y/N]" not in said:
         said += os.read(controller, 1000)
-    running.send_signal(signal.SIGINT)
     try:
-        status = running.wait(timeout=60)
+        status = interrupt(running)
     finally:
         running.kill()
         os.close(controller)

@@ -24,7 +24,7 @@ from agentdb.postgres.url import parse_url
 from tests.conftest import Database
 from tests.integration.cli.conftest import Command
 from tests.integration.client import everything
-from tests.waiting import until
+from tests.waiting import interrupt, until
 
 pytestmark = pytest.mark.postgres
 
@@ -293,15 +293,9 @@ def test_ctrl_c_imports_nothing(filled: Database, agentdb: Command, monkeypatch:
     running.stdin.flush()
     wait_until(lambda: asyncio.run(is_in_transaction(filled)))
 
-    assert interrupted(running) == ""
+    assert interrupt(running) == 130
+    assert running.communicate()[1] == ""
     assert contents(filled, "other") == []
-
-
-def interrupted(running: subprocess.Popen[str]) -> str:
-    """Press Ctrl-C and return what is said on stderr."""
-    running.send_signal(signal.SIGINT)
-    assert running.wait(timeout=60) == 130
-    return running.communicate()[1]
 
 
 async def is_in_transaction(database: Database) -> bool:
