@@ -144,7 +144,8 @@ def test_a_template_that_cannot_be_migrated_is_no_obstacle(database: Database, m
     assert run_aside(_run(database, _NAMES)) == []
 
 
-_NAMES = "SELECT datname FROM pg_database WHERE datname LIKE 'agentdb_test_%'"
+# But for the database that the tests of the engine keep for the session.
+_NAMES = "SELECT datname FROM pg_database WHERE datname LIKE 'agentdb_test_%' AND datname <> 'agentdb_test_client'"
 _KILLED = """
 import os, signal
 from agentdb.testing.server import RunFolder, shared_server

@@ -68,6 +68,8 @@ async def test_embedder(agentdb_embedder):
 
 # What pytest-asyncio asks every project to set.
 _SETTING = ("-o", "asyncio_default_fixture_loop_scope=function")
+# A run within this one would end its handlers of signals, and WebAssembly's traps with them, which are signals.
+_WITHIN = ("-p", "no:faulthandler", *_SETTING)
 
 
 def _run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
@@ -397,7 +399,7 @@ async def test_database(agentdb_database, agentdb_client):
 
 def test_an_administrator_of_no_server_is_wrong_use(pytester: pytest.Pytester) -> None:
     """The option would be ignored else, and the tests run on another server than was meant."""
-    result = pytester.runpytest_inprocess("--agentdb-admin-url", "postgresql://127.0.0.1:1/nothing", *_SETTING)
+    result = pytester.runpytest_inprocess("--agentdb-admin-url", "postgresql://127.0.0.1:1/nothing", *_WITHIN)
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: --agentdb-admin-url is for the server of --agentdb-url*"])
@@ -417,6 +419,6 @@ def test_an_unreachable_server_is_one_clear_error(pytester: pytest.Pytester) -> 
 
 def test_help_names_the_options(pytester: pytest.Pytester) -> None:
     """`pytest --help` shows them under agentdb."""
-    pytester.runpytest_inprocess("--help", *_SETTING).stdout.fnmatch_lines(
+    pytester.runpytest_inprocess("--help", *_WITHIN).stdout.fnmatch_lines(
         ["agentdb:", "*--agentdb-url=URL*", "*--agentdb-admin-url=URL*"]
     )
