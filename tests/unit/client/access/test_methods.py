@@ -25,7 +25,7 @@ def _resources() -> list[type[Resource]]:
         below = waiting.pop().__subclasses__()
         found += below
         waiting += below
-    return [each for each in found if each.__module__.startswith("agentdb.")]
+    return [each for each in found if each.__module__.startswith("agentdb.client.")]
 
 
 METHODS = {
