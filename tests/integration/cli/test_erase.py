@@ -132,7 +132,7 @@ def test_at_a_terminal_it_asks(filled: Database, tmp_path: Path, answer: bytes, 
 
 
 def test_ctrl_c_at_the_question(filled: Database, tmp_path: Path) -> None:
-    """Is heard at once, and nothing is erased."""
+    """Is heard, and nothing is erased."""
     controller, terminal = pty.openpty()
     running = subprocess.Popen([*COMMAND, "--agent", "scout-1"], cwd=tmp_path, stdin=terminal, stdout=terminal)
     os.close(terminal)
